@@ -1,0 +1,66 @@
+# Everything a person types. Each target does its own set-up and is safe to run again.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help setup lint format test quick try demo cluster cluster-down cluster-shell crd lock clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP)  ## make .venv with the pinned packages and this project in it
+
+$(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "warmup: Python 3.11 or later is needed, this is " + sys.version)'
+	@echo "setup: installing the pinned packages into $(VENV) (about a minute the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt -r requirements/build.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+lint: setup  ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## let ruff put the code in order
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: setup  ## every test: unit, integration, end to end
+	$(BIN)/python -m pytest
+
+quick: setup  ## the tests that need neither root nor a node
+	$(BIN)/python -m pytest -m "not node"
+
+try: setup  ## no Kubernetes: Postgres, an SMTP server and two workers on this machine, 60 mails
+	@$(BIN)/python -m demo.local
+
+demo: setup  ## a real cluster, the operator by Helm, 200 mailboxes, 600 mails (CLUSTER=current: your own)
+	@$(BIN)/python -m demo.cluster $(if $(CLUSTER),--cluster $(CLUSTER))
+
+cluster: setup  ## a real one-node Kubernetes on this machine
+	@$(BIN)/python -m tests.cluster up
+
+cluster-down: setup  ## end it
+	@$(BIN)/python -m tests.cluster down
+
+cluster-shell: setup  ## a shell with kubectl and helm pointed at it
+	@$(BIN)/python -m tests.cluster shell
+
+crd: setup  ## write the generated files: the CRD
+	$(BIN)/python -m warmup_core.crd > crds/warmupfleets.yaml
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+lock:  ## compile requirements/*.txt anew from pyproject.toml
+	$(LOCK) pyproject.toml --extra operator -o requirements/operator.txt
+	$(LOCK) pyproject.toml --extra worker -o requirements/worker.txt
+	$(LOCK) pyproject.toml --group demo -o requirements/demo.txt
+	$(LOCK) pyproject.toml --all-extras --group demo --group dev -o requirements/dev.txt
+	printf 'hatchling>=1.27\neditables>=0.5\n' | $(LOCK) - -o requirements/build.txt
+
+clean:  ## remove the venv and what the tools left in the tree
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
