@@ -59,7 +59,9 @@ class Keys:
         """Decrypt. Raises Undecipherable with a reason fit for status."""
         cipher = self._ciphers.get(sealed.key_id)
         if cipher is None:
-            raise Undecipherable(f"the credential is under key {sealed.key_id!r}, the keys Secret holds {self.ids}")
+            raise Undecipherable(
+                f"the credential is under key {sealed.key_id!r}, the keys Secret holds {self.ids}"
+            )
         try:
             return cipher.decrypt(sealed.nonce, sealed.ciphertext, address.lower().encode()).decode()
         except InvalidTag:

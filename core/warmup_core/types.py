@@ -29,6 +29,8 @@ CLAIM_TO_MAIL_SECONDS: Final = 2.0
 """How old a claim may be when MAIL FROM is written, so that limits counted at claims hold at the server."""
 
 DURATION_PATTERN: Final = r"^[1-9][0-9]*(ms|s|m|h)$|^0s$"
+START_PATTERN: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"
+TIME_OF_DAY_PATTERN: Final = r"^(([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?|24:00(:00)?)$"
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
 
@@ -53,7 +55,9 @@ class Refused(Exception):
 def milliseconds(duration: str) -> int:
     """``"2m"`` -> 120000. Raises ValueError for what does not match ``DURATION_PATTERN``."""
     if not re.match(DURATION_PATTERN, duration):
-        raise ValueError(f"{duration!r} is not a duration: write a whole number and ms, s, m or h, such as 500ms or 2m")
+        raise ValueError(
+            f"{duration!r} is not a duration: write a whole number and ms, s, m or h, such as 500ms or 2m"
+        )
     number, unit = re.fullmatch(r"([0-9]+)([a-z]+)", duration).groups()  # type: ignore[union-attr]
     return int(number) * _UNIT_MS[unit]
 
@@ -62,9 +66,8 @@ def seconds_of_day(time: str) -> int:
     """``"08:30"`` -> 30600; ``"24:00"`` is the end of the day; seconds may follow. Raises ValueError."""
     match = re.match(TIME_OF_DAY_PATTERN, time)
     if not match:
-        raise ValueError(f"{time!r} is not a time of day: write HH:MM or HH:MM:SS, 24:00 for the end of the day")
+        raise ValueError(
+            f"{time!r} is not a time of day: write HH:MM or HH:MM:SS, 24:00 for the end of the day"
+        )
     hours, minutes, seconds = ([int(part) for part in time.split(":")] + [0])[:3]
     return hours * 3600 + minutes * 60 + seconds
-
-
-TIME_OF_DAY_PATTERN: Final = r"^(([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?|24:00(:00)?)$"

@@ -1,0 +1,134 @@
+"""How this project connects to PostgreSQL: the URL as users write it, the engine, and errors in words for a person.
+
+Invariants: nothing here depends on a session (no SET, no LISTEN, no named prepared statements), so PgBouncer's transaction
+mode serves; a server that turned read-only in a failover (SQLSTATE 25006) counts as a lost connection, so the pool drops it; a
+password never reaches a message or a log.
+Fails: ``Unreachable`` with a reason from a closed set and a sentence without the password.
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import ExceptionContext
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from warmup_core.types import Refused
+
+_READ_ONLY = "25006"
+_REASONS = {
+    "28P01": ("DatabasePasswordWrong", "the password for user {user!r} is wrong"),
+    "28000": ("DatabaseLoginRefused", "user {user!r} may not log in"),
+    "3D000": ("DatabaseMissing", "there is no database {database!r}"),
+    "53300": ("DatabaseConnectionsExhausted", "the server has no connection left for user {user!r}"),
+    "42501": ("DatabasePermissionDenied", "user {user!r} lacks a privilege"),
+    "42P01": ("SchemaMissing", "the schema is not there or not up to date"),
+    _READ_ONLY: ("DatabaseReadOnly", "the server is read-only: a standby, or in the middle of a failover"),
+}
+
+
+@dataclass(frozen=True)
+class Unreachable(Exception):
+    """The database cannot be used now. ``reason`` is one word for a condition, ``message`` a sentence."""
+
+    reason: str
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def parse_url(text: str) -> URL:
+    """A URL as people write it (postgres://, postgresql://, with sslmode) for asyncpg. Raises Refused."""
+    try:
+        url = make_url(text.strip())
+    except ArgumentError:
+        raise Refused(
+            "The database URL cannot be read: write postgresql://USER:PASSWORD@HOST:5432/DATABASE"
+        ) from None
+    faults = []
+    if url.drivername not in {"postgres", "postgresql", "postgresql+asyncpg"}:
+        faults.append(f"its scheme is {url.drivername!r}, only postgresql:// is understood")
+    if not url.database:
+        faults.append("it names no database")
+    mode = url.query.get("sslmode", "prefer")
+    if mode not in {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}:
+        faults.append(f"sslmode={mode} is none of disable, allow, prefer, require, verify-ca, verify-full")
+    if faults:
+        raise Refused(f"The database URL {url.render_as_string(hide_password=True)} cannot be used.", faults)
+    return url.set(drivername="postgresql+asyncpg")
+
+
+def connect_args(url: URL) -> dict[str, Any]:
+    """asyncpg's arguments for the libpq parameters of the URL that SQLAlchemy would not pass on."""
+    arguments: dict[str, Any] = {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: f"__{uuid4()}__",
+    }
+    query = dict(url.query)
+    if mode := query.get("sslmode"):
+        arguments["ssl"] = mode
+    if root := query.get("sslrootcert"):
+        context = ssl.create_default_context(cafile=str(root))
+        context.check_hostname = query.get("sslmode") == "verify-full"
+        arguments["ssl"] = context
+    return arguments
+
+
+def create_engine(
+    url: URL, *, pool_size: int, statement_seconds: float, connect_seconds: float = 5.0
+) -> AsyncEngine:
+    """An engine of at most ``pool_size`` connections whose statements end after ``statement_seconds`` on our side."""
+    kept = {key: value for key, value in url.query.items() if key not in {"sslmode", "sslrootcert"}}
+    engine = create_async_engine(
+        url.set(query=kept),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=connect_seconds,
+        pool_pre_ping=False,
+        connect_args={**connect_args(url), "timeout": connect_seconds, "command_timeout": statement_seconds},
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def drop_read_only(context: ExceptionContext) -> None:
+        if sqlstate(context.original_exception) == _READ_ONLY:
+            context.is_disconnect = True
+
+    return engine
+
+
+def sqlstate(error: BaseException | None) -> str | None:
+    """The SQLSTATE somewhere in an exception's chain, or None."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+        if code:
+            return str(code)
+        error = getattr(error, "orig", None) or error.__cause__
+    return None
+
+
+def explain(error: BaseException, url: URL) -> Unreachable:
+    """Put a database error into words. Never repeats the password or a statement's parameters."""
+    where = f"{url.host or 'local socket'}:{url.port or 5432}/{url.database}"
+    code = sqlstate(error)
+    if code in _REASONS:
+        reason, text = _REASONS[code]
+        return Unreachable(reason, f"{where}: {text.format(user=url.username, database=url.database)}.")
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    if isinstance(cause, (TimeoutError, asyncio.TimeoutError)):
+        return Unreachable("DatabaseTimeout", f"{where}: no answer in time.")
+    if isinstance(cause, OSError):
+        return Unreachable("DatabaseUnreachable", f"{where}: {cause.strerror or cause}.")
+    first_line = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+    if url.password:
+        first_line = first_line.replace(str(url.password), "***")
+    return Unreachable("DatabaseError", f"{where}: {first_line}")

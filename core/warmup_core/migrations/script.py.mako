@@ -1,0 +1,16 @@
+"""${message}
+
+Expand only: workers of the version before go on beside this schema.
+"""
+
+from alembic import op
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    ${upgrades if upgrades else "op.execute('')"}

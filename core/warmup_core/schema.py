@@ -1,0 +1,134 @@
+"""Brings a fleet's database to this version's schema, and grants a worker's role what it needs and no more.
+
+One transaction holds an advisory lock, all migrations and the version: two runs at once never both migrate, a killed run leaves
+nothing behind, and PgBouncer's transaction mode serves (no lock of a session).
+Fails: ``SchemaBusy`` within seconds when another run holds the lock, naming it; ``Refused`` when the database is ahead of us.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from warmup_core.types import Refused
+
+_LOCK = 0x7761726D7570  # "warmup"
+_LOCK_SECONDS = 10
+
+
+class SchemaBusy(Exception):
+    """Another migration holds the lock."""
+
+
+@dataclass(frozen=True)
+class SchemaVersion:
+    """``found`` is None in an empty database; ``known`` tells whether this release has heard of it."""
+
+    found: str | None
+    wanted: str
+    known: bool
+
+    @property
+    def current(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.found == self.wanted
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _inspect(connection: Connection) -> SchemaVersion:
+    script = ScriptDirectory.from_config(_config())
+    found = MigrationContext.configure(connection).get_current_revision()
+    revisions = {revision.revision for revision in script.walk_revisions()}
+    return SchemaVersion(found, script.get_current_head() or "", found is None or found in revisions)
+
+
+async def version(connection: AsyncConnection) -> SchemaVersion:
+    """The schema's version as this release sees it."""
+    return await connection.run_sync(_inspect)
+
+
+async def upgrade(engine: AsyncEngine) -> SchemaVersion:
+    """Bring the schema up to date; returns what was found before. Raises SchemaBusy, Refused, DBAPIError."""
+    async with engine.begin() as connection:
+        await _lock(connection)
+        before = await version(connection)
+        if not before.known:
+            raise Refused(
+                f"The database is at schema {before.found}, newer than this release knows ({before.wanted}). "
+                "Install the release that wrote it, or a later one; nothing was changed."
+            )
+        if not before.current:
+            await connection.run_sync(_run)
+        return before
+
+
+async def _lock(connection: AsyncConnection) -> None:
+    await connection.execute(
+        text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": f"{_LOCK_SECONDS}s"}
+    )
+    got = await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK})
+    if got:
+        return
+    holder = (
+        await connection.execute(
+            text(
+                "SELECT a.pid, a.application_name, a.client_addr, a.xact_start FROM pg_locks l"
+                " JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted"
+                " AND (l.classid::bigint << 32 | l.objid::bigint) = :key"
+            ),
+            {"key": _LOCK},
+        )
+    ).first()
+    who = (
+        f"backend {holder.pid} from {holder.client_addr} since {holder.xact_start}" if holder else "somebody"
+    )
+    raise SchemaBusy(
+        f"Another migration is running ({who}); it holds the schema's lock. Try again when it has ended."
+    )
+
+
+def _run(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+GRANTS = [
+    "GRANT SELECT ON fleet, users, mailboxes, credentials, alembic_version TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON workers TO {role}",
+    "GRANT UPDATE (in_flight, not_before, hold_reason) ON mailboxes TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON quotas, mails TO {role}",
+    "GRANT USAGE ON SEQUENCE incarnations, mail_ids TO {role}",
+    "GRANT SELECT ON v_mails_last_hour, v_quota_today, v_worker_mailboxes TO {role}",
+    "ALTER ROLE {role} SET lock_timeout = '2s'",
+    "ALTER ROLE {role} SET idle_in_transaction_session_timeout = '5s'",
+]
+"""What a worker's role may do: nothing is deleted, no credential, count, epoch or setting is written. Timeouts are set on the
+role, because a SET would not pass PgBouncer."""
+
+
+async def grant_worker(connection: AsyncConnection, role: str) -> None:
+    """Give ``role`` a worker's privileges, if it lacks them. Idempotent. The role must exist."""
+    held = await connection.scalar(
+        text(
+            "SELECT has_table_privilege(:role, 'mails', 'INSERT')"
+            " AND has_column_privilege(:role, 'mailboxes', 'in_flight', 'UPDATE')"
+            " AND has_table_privilege(:role, 'quotas', 'UPDATE')"
+        ),
+        {"role": role},
+    )
+    if held:
+        return
+    quoted = connection.dialect.identifier_preparer.quote(role)
+    for grant in GRANTS:
+        await connection.execute(text(grant.format(role=quoted)))

@@ -1,0 +1,38 @@
+"""The settings a running worker obeys, as they stand in the row of table ``fleet``.
+
+One writer (the operator, or worker 1 outside Kubernetes), many readers; a change reaches every worker with its heartbeat and
+restarts nobody. Unknown keys are ignored on reading, so an older worker goes on beside a newer operator.
+Fails: a row that this version cannot read raises ValidationError, and the worker keeps its last good settings. Pure.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from warmup_core.spec import WarmupFleetSpec
+from warmup_core.types import milliseconds, seconds_of_day
+
+
+class FleetSettings(BaseModel):
+    """Everything about sending that may change while workers run."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    emails_per_mailbox_per_day: int = Field(30, ge=1, le=2000)
+    window_from_seconds: int = Field(0, ge=0, lt=86_400)
+    window_to_seconds: int = Field(86_400, gt=0, le=86_400)
+    cooldown_min_ms: int = Field(120_000, ge=0)
+    cooldown_max_ms: int = Field(300_000, ge=0)
+    max_concurrent_sends: int = Field(50, ge=1, le=500)
+    smtp_allowed_networks: tuple[str, ...] = ()
+
+
+def from_spec(spec: WarmupFleetSpec) -> FleetSettings:
+    """The settings that a manifest asks for."""
+    return FleetSettings(
+        emails_per_mailbox_per_day=spec.emails_per_mailbox_per_day,
+        window_from_seconds=seconds_of_day(spec.schedule.from_),
+        window_to_seconds=seconds_of_day(spec.schedule.to),
+        cooldown_min_ms=milliseconds(spec.pacing.cooldown.min),
+        cooldown_max_ms=max(milliseconds(spec.pacing.cooldown.min), milliseconds(spec.pacing.cooldown.max)),
+        max_concurrent_sends=spec.workers.max_concurrent_sends,
+        smtp_allowed_networks=tuple(spec.smtp.allowed_networks),
+    )

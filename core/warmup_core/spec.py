@@ -1,0 +1,264 @@
+"""The WarmupFleet resource as pydantic models: the one place where its fields, bounds, defaults and sentences stand.
+
+The CRD in ``crds/`` is generated from these models (``warmup_core.crd``), so every field has one sentence for
+``kubectl explain``. Rules that one field alone cannot say stand beside the models as CEL (``RULES``), and again as pydantic
+validators only where a manifest is read without an API server. Integers, no floats. Pure.
+Fails: pydantic's ValidationError, each fault with its path.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from warmup_core.types import DURATION_PATTERN, START_PATTERN, TIME_OF_DAY_PATTERN
+
+Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=12)]
+StartOfWindow = Annotated[str, StringConstraints(pattern=START_PATTERN, max_length=8)]
+EndOfWindow = Annotated[str, StringConstraints(pattern=TIME_OF_DAY_PATTERN, max_length=8)]
+ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+DataKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
+Cidr = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", max_length=49)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid", frozen=True
+    )
+
+
+class DatabaseUrlRef(_Model):
+    """A key of a Secret that holds a PostgreSQL URL."""
+
+    name: ObjectName = Field(description="Name of the Secret, in the fleet's namespace.")
+    key: DataKey = Field("url", description="Key inside the Secret that holds the PostgreSQL URL.")
+
+
+class KeysRef(_Model):
+    """A key of a Secret that holds the encryption keys."""
+
+    name: ObjectName = Field(description="Name of the Secret, in the fleet's namespace.")
+    key: DataKey = Field(
+        "keys", description="Key inside the Secret that holds lines of ID:BASE64, the active key first."
+    )
+
+
+class CaBundleRef(_Model):
+    """A key of a ConfigMap that holds certificates."""
+
+    name: ObjectName = Field(description="Name of the ConfigMap, in the fleet's namespace.")
+    key: DataKey = Field("ca.crt", description="Key inside the ConfigMap that holds PEM certificates.")
+
+
+class Schedule(_Model):
+    """When in its day a mailbox may send."""
+
+    from_: StartOfWindow = Field(
+        "00:00",
+        alias="from",
+        description="Start of the daily sending window, HH:MM or HH:MM:SS in spec.timeZone.",
+    )
+    to: EndOfWindow = Field(
+        "24:00",
+        description="End of the daily sending window; 24:00 is midnight. After it nothing more is sent that day.",
+    )
+
+
+class Workers(_Model):
+    """How many workers there are and how each runs."""
+
+    replicas: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="Fixes the number of workers (kubectl scale writes it); unset, the fleet sizes itself; 0 stops it.",
+    )
+    min: int = Field(1, ge=1, le=1000, description="Fewest workers the fleet sizes itself to.")
+    max: int = Field(100, ge=1, le=1000, description="Most workers the fleet sizes itself to.")
+    max_mailboxes_per_worker: int | None = Field(
+        2000, ge=1, le=100_000, description="Most mailboxes one worker owns; null sizes without this term."
+    )
+    max_concurrent_sends: int = Field(
+        50, ge=1, le=500, description="Most mails one worker has in flight at a time."
+    )
+    image: str = Field(
+        "",
+        max_length=512,
+        description="Image of the workers; empty means the one released with the operator.",
+    )
+    termination_grace_period_seconds: int = Field(
+        90,
+        ge=70,
+        le=1800,
+        description="Seconds a leaving worker has to finish what is in flight; at least 70, the life of a claim and 10.",
+    )
+
+
+class Cooldown(_Model):
+    """The pause of one mailbox from claim to claim."""
+
+    min: Duration = Field("2m", description="Shortest pause of one mailbox from one mail to its next.")
+    max: Duration = Field("5m", description="Longest pause drawn between two mails of one mailbox.")
+
+
+class Pacing(_Model):
+    """How a day's mails are spread."""
+
+    cooldown: Cooldown = Field(
+        default_factory=Cooldown,
+        description="Pause of one mailbox from claim to claim, drawn between min and max.",
+    )
+
+
+class Smtp(_Model):
+    """What the workers may connect to and trust."""
+
+    allowed_networks: list[Cidr] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Networks that a mail host may resolve to although they are private or loopback, such as 10.0.0.0/8.",
+    )
+    ca_config_map_ref: CaBundleRef | None = Field(
+        None,
+        description="ConfigMap with further certificate authorities that sign the mail hosts' certificates.",
+    )
+
+
+class Database(_Model):
+    """The PostgreSQL database that holds the fleet."""
+
+    url_secret_ref: DatabaseUrlRef = Field(description="Secret with the URL that the workers use.")
+    owner_url_secret_ref: DatabaseUrlRef | None = Field(
+        None,
+        description="Secret with the URL of the schema's owner, for the operator; unset, the workers' URL serves.",
+    )
+    migrations: Literal["Auto", "Manual"] = Field(
+        "Auto",
+        description="Auto lets the operator bring the schema up to date; Manual waits for warmup database upgrade.",
+    )
+    retention_days: int = Field(
+        90, ge=2, le=3650, description="Days the ledger is kept before its partitions are dropped."
+    )
+
+
+class Encryption(_Model):
+    """Where the keys for stored credentials come from."""
+
+    keys_secret_ref: KeysRef = Field(
+        description="Secret with the keys that the stored credentials are encrypted with."
+    )
+
+
+class WarmupFleetSpec(_Model):
+    """What the user wants."""
+
+    emails_per_mailbox_per_day: int = Field(
+        30, ge=1, le=2000, description="Mails that each active mailbox sends a day."
+    )
+    time_zone: str = Field(
+        "UTC",
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_+/-]+$",
+        description="IANA time zone of the quota's day and of the schedule; a change takes effect at the later midnight.",
+    )
+    schedule: Schedule = Field(default_factory=Schedule, description="Daily window in which mails are sent.")
+    workers: Workers = Field(default_factory=Workers, description="Number, size and pods of the workers.")
+    pacing: Pacing = Field(
+        default_factory=Pacing, description="How a day's mails are spread over the window."
+    )
+    smtp: Smtp = Field(
+        default_factory=Smtp, description="What the workers may connect to and whose certificates they trust."
+    )
+    database: Database = Field(
+        description="PostgreSQL database that holds the mailboxes and the ledger; one fleet each."
+    )
+    encryption: Encryption = Field(description="Keys for the stored credentials.")
+    paused: bool = Field(False, description="Stops sending within seconds and keeps the pods.")
+
+
+class Condition(_Model):
+    """One condition, in the shape of metav1.Condition."""
+
+    type: str = Field(description="Name of the condition: Ready or DatabaseReachable.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether the condition holds.")
+    reason: str = Field(description="One word from the closed set in docs/reference.md.")
+    message: str = Field(description="A sentence for a person: what is so, and what to do.")
+    last_transition_time: str = Field(
+        description="When the status last turned, RFC 3339.", json_schema_extra={"format": "date-time"}
+    )
+    observed_generation: int = Field(description="Generation of the spec that the condition speaks of.")
+
+
+class WorkersStatus(_Model):
+    """How many workers there are."""
+
+    summary: str = Field(description="Live workers of wanted ones, such as 50/50.")
+    wanted: int = Field(description="Workers the fleet should have.")
+    ready: int = Field(description="Pods that are ready.")
+    replicas: int = Field(description="Pods that exist, as the scale subresource reads it.")
+    sized_by: str = Field(description="The term that decided the count: Mailboxes, Min, Max or Fixed.")
+
+
+class MailboxesStatus(_Model):
+    """How many mailboxes are enrolled."""
+
+    total: int = Field(description="Mailboxes enrolled.")
+    active: int = Field(description="Mailboxes that take part.")
+
+
+class TodayStatus(_Model):
+    """Today's account: due = sent + inDoubt + inFlight + scheduled + deferred + skipped."""
+
+    day: str = Field(description="The quota's day in the fleet's time zone.")
+    due: int = Field(description="Mails that today's quotas ask for.")
+    sent: int = Field(description="Mails accepted by the submission servers.")
+    in_doubt: int = Field(description="Mails whose fate the ledger cannot tell; never sent again.")
+    in_flight: int = Field(description="Mails claimed and not yet settled.")
+    scheduled: int = Field(description="Mails still to come today.")
+    deferred: int = Field(description="Mails held back by a fault that the mailbox names.")
+    skipped: int = Field(
+        description="Mails that today will not see: the window is over, or nobody can send them."
+    )
+    behind: int = Field(description="Mails that should have been sent by now and were not.")
+
+
+class WarmupFleetStatus(_Model):
+    """What is."""
+
+    observed_generation: int | None = Field(
+        None, description="Generation of the spec that this status speaks of."
+    )
+    selector: str | None = Field(
+        None, description="Label selector of the worker pods, for the scale subresource."
+    )
+    epoch: int | None = Field(None, description="Epoch of the ownership; each resize raises it.")
+    message: str | None = Field(None, description="Message of the Ready condition.")
+    workers: WorkersStatus | None = Field(None, description="The workers.")
+    mailboxes: MailboxesStatus | None = Field(None, description="The mailboxes.")
+    today: TodayStatus | None = Field(None, description="Today's account.")
+    conditions: list[Condition] | None = Field(None, description="Ready and DatabaseReachable.")
+
+
+RULES: Mapping[str, list[tuple[str, str]]] = {
+    "": [
+        (
+            "size(self.metadata.name) <= 40",
+            "metadata.name may have at most 40 characters: the StatefulSet puts it and a number into labels",
+        ),
+    ],
+    "spec.workers": [
+        ("self.min <= self.max", "workers.min must not be greater than workers.max"),
+    ],
+    "spec.schedule": [
+        ("self.from < self.to", "schedule.from must lie before schedule.to on the same day"),
+    ],
+    "spec.pacing.cooldown": [
+        (
+            "duration(self.min) <= duration(self.max)",
+            "pacing.cooldown.min must not be longer than pacing.cooldown.max",
+        ),
+    ],
+}
+"""CEL rules by the path of the object they stand on: (expression, message)."""

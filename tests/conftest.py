@@ -1,0 +1,30 @@
+"""What every test may ask for: a real PostgreSQL, a database of its own, a count of what ran at the end."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.postgres.server import Postgres
+from warmup_core import database
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One server for the whole run."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+async def database_url(postgres: Postgres) -> str:
+    """A database of this test's own, with the schema and no fleet."""
+    return await postgres.create()
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on this test's database."""
+    made = database.create_engine(database.parse_url(database_url), pool_size=5, statement_seconds=30)
+    yield made
+    await made.dispose()

