@@ -1,0 +1,202 @@
+"""A fleet on a simulated clock: a heap of events, mailboxes, workers and rolling limits. The schedule is the real one.
+
+Nothing here computes what it is asked to find: a mail is one entry in ``Fleet.claims``, written when its event came up. It
+plays the engine as simply as it can be: it wakes mailboxes, asks the schedule, claims, waits ``send``, settles.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import count
+from typing import NamedTuple
+
+from warmup_core.pacing import Window, jitter
+from warmup_core.schedules import Due, Owed, Reason, Schedule, State
+
+
+class RollingLimit:
+    """At most ``mails`` claims in any ``period``, counted one by one; a claim leaves after exactly one period."""
+
+    def __init__(self, mails: int, period: timedelta) -> None:
+        self.period = period
+        self._mails = mails
+        self._last: deque[datetime] = deque(maxlen=mails)
+
+    def opens(self, now: datetime) -> datetime:
+        """The first instant from ``now`` on at which one more claim is allowed."""
+        if len(self._last) < self._mails:
+            return now
+        free = self._last[0] + self.period
+        return free if free > now else now
+
+    def count(self, now: datetime) -> None:
+        self._last.append(now)
+
+
+class Mailbox:
+    """One mailbox and what it has left to do in its window. Cooldowns are drawn between the two given."""
+
+    def __init__(
+        self,
+        id_: int,
+        plan: Window,
+        quota: int,
+        cooldown: tuple[timedelta, timedelta] = (timedelta(), timedelta()),
+        seed: str = "",
+    ) -> None:
+        self.id, self.plan, self.quota, self.cooldown = id_, plan, quota, cooldown
+        self.seed = f"{seed}{id_}"
+        self.spent = 0
+        self.not_before = plan.opens - timedelta(days=1)
+
+    def owed(self) -> Owed:
+        return Owed(self.plan, self.quota, self.spent, self.not_before, self.seed)
+
+    def claim(self, now: datetime) -> None:
+        self.spent += 1
+        shortest, longest = self.cooldown
+        drawn = (
+            (longest - shortest) * jitter(f"cooldown {self.seed}", self.spent)
+            if longest > shortest
+            else timedelta()
+        )
+        self.not_before = now + shortest + drawn
+
+
+class Claim(NamedTuple):
+    """One mail: when it was claimed, for which mailbox, by which worker."""
+
+    at: datetime
+    mailbox: int
+    worker: int
+
+
+class Worker:
+    """One worker's memory: its mailboxes asleep and due, its mails in flight, its schedule and what that remembers."""
+
+    def __init__(
+        self,
+        number: int,
+        schedule: Schedule,
+        mailboxes: Sequence[Mailbox],
+        limits: Sequence[RollingLimit] = (),
+    ) -> None:
+        self.number = number
+        self.schedule = schedule
+        self.mailboxes = {mailbox.id: mailbox for mailbox in mailboxes}
+        self.limits = tuple(limits)
+        self.state = State()
+        self.since: datetime | None = None
+        self.asleep: list[tuple[datetime, int]] = []
+        self.due: list[Due] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.held_until: datetime | None = None
+        self.looks_at: datetime | None = None
+        self.reasons: list[tuple[datetime, Reason]] = []
+        """Each turn of the schedule's reason, and when it came."""
+
+
+class Fleet:
+    """Workers under common limits. ``claims`` and ``refusals`` (by a limit) are what happened."""
+
+    def __init__(
+        self, workers: Sequence[Worker], send: timedelta, limits: Sequence[RollingLimit] = ()
+    ) -> None:
+        self.workers = workers
+        self.send = send
+        self.claims: list[Claim] = []
+        self.refusals: list[datetime] = []
+        self._limits = {worker.number: (*limits, *worker.limits) for worker in workers}
+        self._events: list[tuple[datetime, int, Callable[[datetime], None]]] = []
+        self._order = count()
+
+    def run(self, start: datetime, end: datetime) -> None:
+        """Let the workers begin at ``start`` and stop the clock at ``end``, or when nothing is left to happen."""
+        for worker in self.workers:
+            worker.since = start
+            for mailbox in worker.mailboxes.values():
+                self._sleep(start, worker, mailbox)
+            self._look(start, worker)
+        while self._events and self._events[0][0] < end:
+            now, _, event = heapq.heappop(self._events)
+            event(now)
+
+    def _at(self, when: datetime, event: Callable[[datetime], None]) -> None:
+        heapq.heappush(self._events, (when, next(self._order), event))
+
+    def _sleep(self, now: datetime, worker: Worker, mailbox: Mailbox) -> None:
+        found = worker.schedule.wake(now, mailbox.owed(), worker.since)
+        if found.at is not None:
+            heapq.heappush(worker.asleep, (found.at, mailbox.id))
+
+    def _look(self, now: datetime, worker: Worker) -> None:
+        """Ask the schedule, do what it says, and come back when it says."""
+        wanted = worker.schedule.appetite(now, worker.in_flight, worker.state)
+        offered = self._most_urgent(now, worker, wanted) if wanted else []
+        next_due = worker.asleep[0][0] if worker.asleep else None
+        answer = worker.schedule.decide(
+            now, offered, next_due, worker.in_flight, worker.state, worker.held_until
+        )
+        worker.state, worker.looks_at = answer.state, answer.look_again
+        if not worker.reasons or worker.reasons[-1][1] is not answer.reason:
+            worker.reasons.append((now, answer.reason))
+        for unused in offered[len(answer.starts) :]:
+            heapq.heappush(worker.due, unused)
+        worker.in_flight += len(answer.starts)
+        worker.most_in_flight = max(worker.most_in_flight, worker.in_flight)
+        for start in answer.starts:
+            self._at(start.at, self._claiming(worker, worker.mailboxes[start.mailbox]))
+        if answer.look_again is not None:
+            self._at(answer.look_again, self._looking(worker))
+
+    def _most_urgent(self, now: datetime, worker: Worker, wanted: int) -> list[Due]:
+        while worker.asleep and worker.asleep[0][0] <= now:
+            at, id_ = heapq.heappop(worker.asleep)
+            heapq.heappush(worker.due, Due(worker.schedule.deadline(worker.mailboxes[id_].owed()), at, id_))
+        return [heapq.heappop(worker.due) for _ in range(min(wanted, len(worker.due)))]
+
+    def _looking(self, worker: Worker) -> Callable[[datetime], None]:
+        return lambda now: self._look(now, worker) if worker.looks_at == now else None
+
+    def _claiming(self, worker: Worker, mailbox: Mailbox) -> Callable[[datetime], None]:
+        return lambda now: self._claim(now, worker, mailbox)
+
+    def _claim(self, now: datetime, worker: Worker, mailbox: Mailbox) -> None:
+        limits = self._limits[worker.number]
+        opens = now
+        for limit in limits:
+            opens = max(opens, limit.opens(now))
+        if opens > now:
+            self.refusals.append(now)
+            worker.held_until = opens
+            heapq.heappush(worker.asleep, (now, mailbox.id))
+            self._end(now, worker)
+        elif now >= mailbox.plan.closes:
+            self._end(now, worker)
+        else:
+            for limit in limits:
+                limit.count(now)
+            mailbox.claim(now)
+            self.claims.append(Claim(now, mailbox.id, worker.number))
+            self._at(now + self.send, lambda at: self._settle(at, worker, mailbox))
+
+    def _settle(self, now: datetime, worker: Worker, mailbox: Mailbox) -> None:
+        self._sleep(now, worker, mailbox)
+        self._end(now, worker)
+
+    def _end(self, now: datetime, worker: Worker) -> None:
+        worker.in_flight -= 1
+        self._look(now, worker)
+
+
+def most_in_any(period: timedelta, claims: Sequence[datetime]) -> int:
+    """The most claims in any rolling period, counted anew from the claims themselves."""
+    most = oldest = 0
+    ordered = sorted(claims)
+    for newest, at in enumerate(ordered):
+        while at - ordered[oldest] >= period:
+            oldest += 1
+        most = max(most, newest - oldest + 1)
+    return most
