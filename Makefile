@@ -14,6 +14,9 @@ setup: $(STAMP)  ## make .venv with the pinned packages and this project in it
 
 $(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "warmup: Python 3.11 or later is needed, this is " + sys.version)'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "setup: Python's venv module is missing; installing Debian's package python3-venv"; \
+	  apt-get update -qq && apt-get install -qq -y python3-venv; }
 	@echo "setup: installing the pinned packages into $(VENV) (about a minute the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt -r requirements/build.txt
