@@ -4,17 +4,22 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 
-async def until(condition: Callable[[], T | Awaitable[T]], what: str, within: float = 20.0) -> T:
+@overload
+async def until(condition: Callable[[], Awaitable[T | None]], what: str, within: float = 20.0) -> T: ...
+@overload
+async def until(condition: Callable[[], T | None], what: str, within: float = 20.0) -> T: ...
+async def until(condition: Callable[[], Any], what: str, within: float = 20.0) -> Any:
     """The first true answer of `condition`, asked every 50 ms; fails with `what` and the last answer after `within` s."""
     deadline = time.monotonic() + within
     while True:
-        asked = condition()
-        answer = cast("T", await asked if inspect.isawaitable(asked) else asked)
+        answer = condition()
+        if inspect.isawaitable(answer):
+            answer = await answer
         if answer:
             return answer
         assert time.monotonic() < deadline, (
