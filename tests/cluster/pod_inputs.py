@@ -23,6 +23,9 @@ class Reference(NamedTuple):
     kind: Literal["secrets", "configmaps"]
     name: str
 
+    def __str__(self) -> str:
+        return f'{self.kind.removesuffix("s")} "{self.name}"'
+
 
 Objects = Mapping[Reference, Mapping[str, bytes] | None]
 
@@ -70,9 +73,8 @@ def environment(pod: Manifest, container: Manifest, address: str, objects: Objec
             if data is not None and selector["key"] in data:
                 values[name] = data[selector["key"]].decode()
             elif not optional:
-                missing = f"key {selector['key']!r} of " if data is not None else ""
-                message = f"{missing}{reference.kind} {reference.name!r} not found"
-                raise MissingInput("CreateContainerConfigError", message)
+                what = reference if data is None else f'key "{selector["key"]}" of {reference}'
+                raise MissingInput("CreateContainerConfigError", f"{what} not found")
         else:
             # $(NAME) stands for an earlier variable, as in a real pod.
             text = variable.get("value", "")
@@ -87,15 +89,14 @@ def volume_files(volume: Manifest, objects: Objects) -> dict[str, bytes]:
         data = objects[reference]
         if data is None:
             if not source.get("optional", False):
-                raise MissingInput("ContainerCreating", f"{reference.kind} {reference.name!r} not found")
+                raise MissingInput("ContainerCreating", f"{reference} not found")
             continue
         items = source.get("items") or [{"key": key, "path": key} for key in data]
         for item in items:
             if item["key"] in data:
                 files[item["path"]] = data[item["key"]]
             elif not source.get("optional", False):
-                message = f"key {item['key']!r} of {reference.kind} {reference.name!r} not found"
-                raise MissingInput("ContainerCreating", message)
+                raise MissingInput("ContainerCreating", f'key "{item["key"]}" of {reference} not found')
     return files
 
 

@@ -215,7 +215,7 @@ async def test_a_pod_waits_for_its_secret(cluster: Cluster, container: dict[str,
         return dict(cluster.container("main-1").get("state", {}).get("waiting", {}))
 
     await until(lambda: waiting().get("message"), "the pod says what it waits for")
-    assert waiting() == {"reason": reason, "message": "secrets 'late' not found"}
+    assert waiting() == {"reason": reason, "message": 'secret "late" not found'}
     assert cluster.pods()["main-1"]["status"]["phase"] == "Pending"
     cluster.create_secret("late", url="postgresql://late")
     await until(lambda: cluster.ready_replicas() == 1, "the pod is ready")
