@@ -60,6 +60,9 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any], path: str) -
         node["properties"] = {
             name: structural(child, definitions, f"{path}.{name}") for name, child in properties.items()
         }
+        if path.startswith("spec.") and not node.get("required"):
+            # Without it the API server would not go into an object that the user left out, and fill in nothing.
+            node["default"] = {}
     stated = [{"rule": rule, "message": message} for rule, message in RULES.get(path, [])] or rules
     if stated:
         node["x-kubernetes-validations"] = stated

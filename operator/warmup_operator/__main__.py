@@ -94,7 +94,8 @@ def run() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    for chatty in ("kopf", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         own = settings.load()
     except Refused as refusal:

@@ -6,8 +6,9 @@ Fails: not at all; every fault becomes a ``Problem`` that names the object, the 
 
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from warmup_core.credentials import Keys, parse_keys
 from warmup_core.database import parse_url
@@ -18,6 +19,11 @@ from warmup_operator.postgres import Access
 from warmup_operator.status import Problem, Reason
 
 Json = dict[str, Any]
+Reference = DatabaseUrlRef | KeysRef | CaBundleRef
+T = TypeVar("T")
+
+_URL = "=postgresql://USER:PASSWORD@HOST:5432/DATABASE"
+_KEYS = '="$(warmup keys new)"'
 
 
 class Reader(Protocol):
@@ -40,73 +46,69 @@ async def read(kube: Reader, namespace: str, spec: WarmupFleetSpec) -> Inputs:
     """Read all that the spec names; every fault is listed, not only the first."""
     problems: list[Problem] = []
 
-    async def value(kind: Kind, ref: DatabaseUrlRef | KeysRef | CaBundleRef, cure: str) -> str | None:
+    async def secret(ref: Reference, example: str, parse: Callable[[str], T], wrong: Reason) -> T | None:
+        for_database = isinstance(ref, DatabaseUrlRef)
         try:
-            return await _value(kube, kind, namespace, ref.name, ref.key, cure)
-        except Problem as problem:
-            problems.append(problem)
+            cure = (
+                f"kubectl create secret generic -n {namespace} {ref.name} --from-literal={ref.key}{example}"
+            )
+            data = await _data(kube, SECRET, namespace, ref, cure)
+            return parse(_decoded(data))
+        except (LookupError, UnicodeDecodeError, binascii.Error, Refused) as fault:
+            where = f"Secret {namespace}/{ref.name}, key {ref.key!r}"
+            problems.append(_problem(fault, where, wrong, database=for_database))
             return None
 
-    secret = f"kubectl create secret generic -n {namespace}"
     url_ref, owner_ref = spec.database.url_secret_ref, spec.database.owner_url_secret_ref
-    keys_ref, ca_ref = spec.encryption.keys_secret_ref, spec.smtp.ca_config_map_ref
-    url_cure = "--from-literal={key}=postgresql://USER:PASSWORD@HOST:5432/DATABASE"
-    url = await value(SECRET, url_ref, f"{secret} {url_ref.name} {url_cure.format(key=url_ref.key)}")
-    owner_url = url
-    if owner_ref is not None:
-        owner_url = await value(
-            SECRET, owner_ref, f"{secret} {owner_ref.name} {url_cure.format(key=owner_ref.key)}"
-        )
-    keys_text = await value(
-        SECRET, keys_ref, f'{secret} {keys_ref.name} --from-literal={keys_ref.key}="$(warmup keys new)"'
-    )
-    if ca_ref is not None:
+    url = await secret(url_ref, _URL, parse_url, Reason.DATABASE_URL_INVALID)
+    owner_url = await secret(owner_ref, _URL, parse_url, Reason.DATABASE_URL_INVALID) if owner_ref else url
+    keys = await secret(spec.encryption.keys_secret_ref, _KEYS, parse_keys, Reason.ENCRYPTION_KEYS_INVALID)
+    if ca_ref := spec.smtp.ca_config_map_ref:
         cure = f"kubectl create configmap -n {namespace} {ca_ref.name} --from-file={ca_ref.key}=ca.crt"
-        await value(CONFIG_MAP, ca_ref, cure)
-
-    access: Access | None = None
-    if url is not None and owner_url is not None:
         try:
-            access = Access(parse_url(url), parse_url(owner_url))
-        except Refused as refusal:
-            where = f"Secret {namespace}/{url_ref.name}, key {url_ref.key!r}"
-            if owner_ref is not None:
-                where += f" or Secret {namespace}/{owner_ref.name}, key {owner_ref.key!r}"
-            problems.append(Problem(Reason.DATABASE_URL_INVALID, f"{where}: {_one_line(refusal)}"))
-    keys: Keys | None = None
-    if keys_text is not None:
-        try:
-            keys = parse_keys(keys_text)
-        except Refused as refusal:
-            where = f"Secret {namespace}/{keys_ref.name}, key {keys_ref.key!r}"
-            problems.append(Problem(Reason.ENCRYPTION_KEYS_INVALID, f"{where}: {_one_line(refusal)}"))
+            await _data(kube, CONFIG_MAP, namespace, ca_ref, cure)
+        except LookupError as fault:
+            problems.append(_problem(fault, "", Reason.CONFIG_MAP_MISSING, database=False))
+    access = Access(url, owner_url) if url is not None and owner_url is not None else None
     return Inputs(access, keys, problems)
 
 
-async def _value(kube: Reader, kind: Kind, namespace: str, name: str, key: str, cure: str) -> str:
-    found = await kube.get(kind, namespace, name)
+class _ObjectMissing(LookupError):
+    """The object is not there."""
+
+
+class _KeyMissing(LookupError):
+    """The object lacks the key."""
+
+
+async def _data(kube: Reader, kind: Kind, namespace: str, ref: Reference, cure: str) -> str:
+    found = await kube.get(kind, namespace, ref.name)
+    where = f"{kind.kind} {namespace}/{ref.name}"
     if found is None:
-        reason = Reason.SECRET_MISSING if kind is SECRET else Reason.CONFIG_MAP_MISSING
-        raise Problem(reason, f"{kind.kind} {namespace}/{name} does not exist. Make it: {cure}.")
+        raise _ObjectMissing(f"{where} does not exist. Make it: {cure}")
     data = found.get("data") or {}
-    if key not in data:
+    if ref.key not in data:
         holds = ", ".join(sorted(data)) or "nothing"
-        raise Problem(
-            Reason.SECRET_KEY_MISSING,
-            f"{kind.kind} {namespace}/{name} has no key {key!r}; it holds {holds}. Add the key, or name another in the spec.",
+        raise _KeyMissing(
+            f"{where} has no key {ref.key!r}; it holds {holds}. Add the key, or name another in the spec."
         )
-    if kind is not SECRET:
-        return str(data[key])
-    try:
-        return base64.b64decode(data[key], validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        raise Problem(
-            Reason.SECRET_KEY_MISSING, f"{kind.kind} {namespace}/{name}, key {key!r}: the value is no text."
-        ) from None
+    return str(data[ref.key])
 
 
-def _one_line(refusal: Refused) -> str:
-    return " ".join([refusal.summary, *(f"{fault};" for fault in refusal.faults)]).rstrip(";")
+def _decoded(value: str) -> str:
+    return base64.b64decode(value, validate=True).decode()
+
+
+def _problem(fault: Exception, where: str, wrong: Reason, *, database: bool) -> Problem:
+    if isinstance(fault, _KeyMissing):
+        return Problem(Reason.SECRET_KEY_MISSING, str(fault), database=database)
+    if isinstance(fault, _ObjectMissing):
+        missing = wrong if wrong is Reason.CONFIG_MAP_MISSING else Reason.SECRET_MISSING
+        return Problem(missing, str(fault), database=database)
+    if isinstance(fault, Refused):
+        sentence = " ".join([fault.summary, *(f"{detail};" for detail in fault.faults)]).rstrip(";")
+        return Problem(wrong, f"{where}: {sentence}", database=database)
+    return Problem(wrong, f"{where}: the value is no text.", database=database)
 
 
 def keys_missing(keys: Keys, used: dict[str, int], spec: WarmupFleetSpec, namespace: str) -> Problem | None:

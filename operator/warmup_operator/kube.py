@@ -85,6 +85,7 @@ class Kube:
             api
         )  # never awaited: it would discover every kind and write a cache file
         self._writes = writes
+        self._cluster_id: str | None = None
 
     def _resource(self, kind: Kind) -> Resource:
         return Resource(
@@ -187,10 +188,14 @@ class Kube:
 
     async def cluster_id(self) -> str:
         """What tells this cluster from every other: the uid of its namespace kube-system."""
-        namespace = await self.get(NAMESPACE, None, "kube-system")
-        if namespace is None:
-            raise KubernetesError(404, "there is no namespace kube-system, so this cluster has no identity")
-        return str(namespace["metadata"]["uid"])
+        if self._cluster_id is None:
+            namespace = await self.get(NAMESPACE, None, "kube-system")
+            if namespace is None:
+                raise KubernetesError(
+                    404, "there is no namespace kube-system, so this cluster has no identity"
+                )
+            self._cluster_id = str(namespace["metadata"]["uid"])
+        return self._cluster_id
 
 
 _APPLY: Json = {

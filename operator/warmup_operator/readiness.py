@@ -11,15 +11,15 @@ from warmup_core.capacity import SizedBy, Sizing
 from warmup_core.types import PLURAL
 from warmup_operator.postgres import View
 from warmup_operator.resize import Resize
-from warmup_operator.status import DATABASE_REASONS, Problem, Reason, Verdict
+from warmup_operator.status import Problem, Reason, Verdict
 
 Json = dict[str, Any]
 
 
 def database_reachable(problems: Sequence[Problem], seen: bool) -> Verdict:
-    """Whether the database serves this fleet; Unknown when its URL could not even be read."""
+    """Whether the database serves this fleet; Unknown when the look ended before it, as with an unreadable spec."""
     for problem in problems:
-        if problem.reason in DATABASE_REASONS:
+        if problem.database:
             return Verdict(False, problem.reason, problem.message)
     if seen:
         return Verdict(True, Reason.REACHABLE, "The database answers and is this fleet's.")

@@ -99,9 +99,11 @@ DATABASE_REASONS = frozenset(reason for reason in Reason if reason.value.startsw
 class Problem(Exception):
     """Something that the user has to mend: a reason and a sentence that names the object, the key and the cure."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: Reason, message: str, *, database: bool = False) -> None:
         self.reason = reason
         self.message = message
+        self.database = database or reason in DATABASE_REASONS
+        """Whether the database cannot be used because of it."""
         super().__init__(message)
 
 
