@@ -139,7 +139,6 @@ class _Connection(SMTP):
         self.owner = owner
         self._number = 0
         self.login: str | None = None
-        self._gone = asyncio.Event()
         super().__init__(
             _Rules(),
             data_size_limit=_MAX_BYTES,
@@ -172,14 +171,16 @@ class _Connection(SMTP):
         """The client is gone; whatever waited for it is cancelled."""
         super().connection_lost(error)
         self.owner._live.discard(self)
-        self._gone.set()
 
     async def cut(self) -> None:
-        """Close without a word and wait until it is done."""
+        """Close without a word and wait until nobody serves it. (A lost TLS handshake calls no connection_lost.)"""
         self._abort()
-        await self._gone.wait()
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
         if self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()
             await asyncio.gather(self._handler_coroutine, return_exceptions=True)
+        self.owner._live.discard(self)
 
     def _abort(self) -> None:
         transport = self._original_transport or self.transport
