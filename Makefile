@@ -54,8 +54,9 @@ cluster-down: setup  ## end it
 cluster-shell: setup  ## a shell with kubectl and helm pointed at it
 	@$(BIN)/python -m tests.cluster shell
 
-crd: setup  ## write the generated files: the CRD
+crd: setup  ## write the generated files: the CRD, and its copy in the chart
 	$(BIN)/python -m warmup_core.crd > crds/warmupfleets.yaml
+	cp crds/warmupfleets.yaml helm/warmup-fleet/files/warmupfleets.yaml
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:  ## compile requirements/*.txt anew from pyproject.toml

@@ -6,6 +6,7 @@ dies ends the process, and the kubelet starts it anew. Exit code 1 with one sent
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from functools import partial
@@ -97,9 +98,11 @@ def run() -> None:
     for chatty in ("kopf", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
-        own = settings.load()
+        own = settings.from_environment(os.environ)
     except Refused as refusal:
         sys.exit(str(refusal))
+    for name in settings.unread(os.environ):
+        _log.warning("%s is set, but the operator does not read it", name)
     assert main  # its import registers kopf's handlers
     _log.info(
         "warmup-fleet operator %s serves %s",

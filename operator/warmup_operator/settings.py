@@ -4,7 +4,6 @@ Owns every ``WARMUP_*`` variable the operator reads; the chart writes them. Fail
 anything is started.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -46,12 +45,8 @@ class OperatorSettings:
 
 
 def from_environment(environment: Mapping[str, str]) -> OperatorSettings:
-    """Read the settings. Raises Refused with every variable that is wrong or that nobody reads."""
-    faults = [
-        f"{name} is set but not read; the operator reads {', '.join(sorted(_KNOWN))}"
-        for name in sorted(environment)
-        if name.startswith("WARMUP_") and name not in _KNOWN
-    ]
+    """Read the settings. Raises Refused with every variable that is wrong."""
+    faults: list[str] = []
     host, _, port = environment.get("WARMUP_LISTEN", "0.0.0.0:8080").rpartition(":")
     if not port.isdecimal() or not host:
         faults.append("WARMUP_LISTEN must be ADDRESS:PORT, such as 0.0.0.0:8080")
@@ -82,9 +77,9 @@ def from_environment(environment: Mapping[str, str]) -> OperatorSettings:
     )
 
 
-def load() -> OperatorSettings:
-    """The settings of this process."""
-    return from_environment(os.environ)
+def unread(environment: Mapping[str, str]) -> list[str]:
+    """Variables that look like ours and are none: most likely misspelt."""
+    return sorted(name for name in environment if name.startswith("WARMUP_") and name not in _KNOWN)
 
 
 def _own_namespace() -> str:
