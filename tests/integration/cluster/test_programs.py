@@ -72,7 +72,7 @@ async def test_a_killed_build_leaves_nothing_that_passes_for_a_program(tmp_path:
 @pytest.mark.parametrize(
     ("program", "words"),
     [
-        ("etcd", ["go build of etcd failed with code 7", "no such package"]),
+        ("etcd", ["building etcd (1 of 1) failed with code 7", "no such package"]),
         ("nonsense", ["no such program: nonsense; there are etcd, "]),
     ],
 )
