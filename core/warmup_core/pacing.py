@@ -76,3 +76,11 @@ def wake(now: datetime, plan: Window, quota: int, spent: int, not_before: dateti
     if at >= plan.closes:
         return Wake(None, WakeReason.WINDOW_OVER)
     return Wake(at, reason)
+
+
+def backoff(failures: int, draw: float) -> float:
+    """Seconds to leave a mailbox alone after its ``failures``-th failure in a row: 60 s doubling to an hour, within a quarter.
+
+    ``draw`` in [0, 1) is the jitter, so that mailboxes of one broken host do not come back together.
+    """
+    return float(min(3600.0, 60.0 * 2.0 ** min(failures - 1, 16))) * (0.75 + 0.5 * draw)
