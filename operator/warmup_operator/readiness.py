@@ -16,12 +16,12 @@ from warmup_operator.status import Problem, Reason, Verdict
 Json = dict[str, Any]
 
 
-def database_reachable(problems: Sequence[Problem], seen: bool) -> Verdict:
+def database_reachable(problems: Sequence[Problem], reached: bool) -> Verdict:
     """Whether the database serves this fleet; Unknown when the look ended before it, as with an unreadable spec."""
     for problem in problems:
         if problem.database:
             return Verdict(False, problem.reason, problem.message)
-    if seen:
+    if reached:
         return Verdict(True, Reason.REACHABLE, "The database answers and is this fleet's.")
     return Verdict(None, Reason.UNKNOWN, "The database could not be looked at; the condition Ready says why.")
 

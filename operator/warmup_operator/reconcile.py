@@ -53,6 +53,8 @@ class Seen:
     problems: list[Problem]
     spec: WarmupFleetSpec | None = None
     stateful_set: Json | None = None
+    reached: bool = False
+    """The database answered and is this fleet's, whatever else is wrong."""
     view: View | None = None
     sizing: Sizing | None = None
     resize: Resize | None = None
@@ -123,8 +125,10 @@ class Reconciler:
             seen.view = await self._database.observe(
                 given.access, self._owner, seen.spec, metadata["generation"]
             )
+            seen.reached = True
         except Problem as problem:
             seen.problems.append(problem)
+            seen.reached = not problem.database
             return
         if seen.view.row.generation > metadata["generation"]:
             raise KubernetesError(
@@ -257,7 +261,7 @@ class Reconciler:
                 obstacles,
                 self._settings.operator_namespace,
             ),
-            "DatabaseReachable": readiness.database_reachable(seen.problems, view is not None),
+            "DatabaseReachable": readiness.database_reachable(seen.problems, seen.reached),
         }
         before: Json = fleet.get("status", {})
         generation = fleet["metadata"]["generation"]

@@ -116,9 +116,7 @@ class Scene:
             condition = self.condition(kind, name)
             return condition if condition.get("reason") == reason else None
 
-        return await until(
-            lambda: turned() or None, f"{kind} has the reason {reason}: {self.condition(kind, name)}", within
-        )
+        return await until(turned, f"{kind} of {name} has the reason {reason}", within)
 
     def stateful_set(self, name: str = "main") -> Json | None:
         return self.get("apis/apps/v1", "statefulsets", name)
