@@ -33,7 +33,7 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Unreachable(Exception):
     """The database cannot be used now. ``reason`` is one word for a condition, ``message`` a sentence."""
 

@@ -3,7 +3,8 @@
 A transaction that raised may have been committed: the reply to COMMIT can be lost. So whoever writes here writes such that
 writing again, or not acting on what was perhaps written, is right. Three connections are a worker's whole budget: heartbeat,
 claims and outcomes never wait for each other, and readings of the shard come in short pieces between them.
-Fails: ``Unreachable`` with the reason, ``Rejected`` for data that the database will never take.
+Fails: ``Unreachable`` with the reason, ``Rejected`` for data that the database will never take; a mistake of ours (a misused result,
+a wrong argument) is neither and comes through.
 """
 
 import asyncio
@@ -12,7 +13,8 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_core import database
@@ -48,7 +50,7 @@ class Database:
             async with asyncio.timeout(self._statement_seconds if seconds is None else seconds):
                 async with self._engine.begin() as connection:
                     yield connection
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (DBAPIError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             state = database.sqlstate(error) or ""
             unreachable = database.explain(error, self.url)
             if state[:2] in {"22", "23"}:
