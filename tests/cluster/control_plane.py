@@ -17,7 +17,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -35,11 +35,14 @@ JSON, MERGE_PATCH, SERVER_SIDE_APPLY = (
     "application/apply-patch+yaml",
 )
 
+CONTEXT = "local"
+"""The context in every kubeconfig we write."""
 ADMIN = "admin"
 CONTROLLER_MANAGER = "kube-controller-manager"
 TEST_KUBELET = "test-kubelet"
 _USERS = (ADMIN, CONTROLLER_MANAGER, TEST_KUBELET)
 
+_LOOPBACK = "127.0.0.1"
 _READY_WITHIN = 60.0
 """Seconds; it takes 3 on an idle machine of two cores."""
 
@@ -61,15 +64,17 @@ class ControlPlane:
     """`with ControlPlane(directory) as control_plane:` starts it and ends it.
 
     `url` is the API server's, `token` the administrator's, `kubeconfig` a file that holds both. Start it from a
-    thread that lives as long as the control plane shall.
+    thread that lives as long as the control plane shall. With an `address` other than loopback, which must be
+    the machine's own, pods reach it as the Service `kubernetes`.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, address: str = _LOOPBACK) -> None:
         self.directory = directory.absolute()
+        self._address = address
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
         self._tokens = {user: secrets.token_hex(16) for user in _USERS}
         self._etcd_port, self._peer_port, self._port = _free_ports(3)
-        self.url = f"https://127.0.0.1:{self._port}"
+        self.url = f"https://{address}:{self._port}"
         self.token = self._tokens[ADMIN]
         self.kubeconfig = self.directory / f"{ADMIN}.kubeconfig"
 
@@ -127,10 +132,12 @@ class ControlPlane:
         self._run(
             "kube-apiserver",
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
-            "--bind-address=127.0.0.1",
+            f"--bind-address={self._address}",
             f"--secure-port={self._port}",
             f"--cert-dir={certificates}",
-            "--endpoint-reconciler-type=none",  # it would refuse to publish a loopback address
+            # It would refuse to publish a loopback address.
+            f"--endpoint-reconciler-type={'none' if self._address == _LOOPBACK else 'lease'}",
+            "--kubelet-preferred-address-types=InternalIP",
             f"--service-account-key-file={self.directory}/service-accounts.key",
             f"--service-account-signing-key-file={self.directory}/service-accounts.key",
             "--service-account-issuer=https://kubernetes.default.svc",
@@ -145,6 +152,11 @@ class ControlPlane:
     def kill_api_server(self) -> None:
         """`kill -9` the API server. Etcd, the controllers and whatever else is connected live on."""
         self._kill("kube-apiserver")
+
+    @property
+    def programs(self) -> Mapping[str, subprocess.Popen[bytes]]:
+        """The programs that run, by name."""
+        return self._programs
 
     def kubeconfig_of(self, user: str) -> Path:
         """The kubeconfig of `ADMIN`, `CONTROLLER_MANAGER` or `TEST_KUBELET`: all may do everything."""
@@ -218,16 +230,16 @@ class ControlPlane:
 
     def _write_kubeconfig(self, path: Path, token: str, namespace: str = "default") -> None:
         authority = base64.b64encode(self._certificate.read_bytes()).decode()
-        context = {"cluster": "test", "user": "test", "namespace": namespace}
+        context = {"cluster": CONTEXT, "user": CONTEXT, "namespace": namespace}
         configuration = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [
-                {"name": "test", "cluster": {"server": self.url, "certificate-authority-data": authority}}
+                {"name": CONTEXT, "cluster": {"server": self.url, "certificate-authority-data": authority}}
             ],
-            "users": [{"name": "test", "user": {"token": token}}],
-            "contexts": [{"name": "test", "context": context}],
-            "current-context": "test",
+            "users": [{"name": CONTEXT, "user": {"token": token}}],
+            "contexts": [{"name": CONTEXT, "context": context}],
+            "current-context": CONTEXT,
         }
         path.write_text(yaml.safe_dump(configuration))
 
