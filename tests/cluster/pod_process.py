@@ -25,7 +25,7 @@ from tests.cluster.pod_inputs import Manifest, MissingInput, Objects
 from tests.cluster.pod_probe import verdicts
 
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 8.0
-"""Seconds from the end of a process to its next start, doubled each time it ends without having been ready."""
+"""Seconds from the end of a process to its next start, doubled each time it ends without having passed its readiness probe."""
 
 _READINESS_PERIOD = 1.0
 """Seconds at most between two readiness probes, whatever the manifest says: tests wait for them."""
@@ -202,6 +202,8 @@ class PodProcess:
 
     async def _probe_readiness(self, probe: Manifest, container: Manifest) -> None:
         async for passed in verdicts(self._http, probe, container, self.address):
+            if passed:
+                self._backoff = _FIRST_BACKOFF
             self._set_ready(passed)
 
     def _restart(self, grace: float) -> None:
@@ -211,8 +213,6 @@ class PodProcess:
     def _set_ready(self, ready: bool) -> None:
         if ready != self.ready:
             self.ready = ready
-            if ready:
-                self._backoff = _FIRST_BACKOFF
             self._changed()
 
     def _show(self, state: dict[str, Any]) -> None:
