@@ -14,6 +14,9 @@ setup: $(STAMP)  ## make .venv with the pinned packages and this project in it
 
 $(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "warmup: Python 3.11 or later is needed, this is " + sys.version)'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "setup: Python's venv module is missing; installing Debian's package python3-venv"; \
+	  apt-get update -qq && apt-get install -qq -y python3-venv; }
 	@echo "setup: installing the pinned packages into $(VENV) (about a minute the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt -r requirements/build.txt
@@ -51,8 +54,9 @@ cluster-down: setup  ## end it
 cluster-shell: setup  ## a shell with kubectl and helm pointed at it
 	@$(BIN)/python -m tests.cluster shell
 
-crd: setup  ## write the generated files: the CRD
+crd: setup  ## write the generated files: the CRD, and its copy in the chart
 	$(BIN)/python -m warmup_core.crd > crds/warmupfleets.yaml
+	cp crds/warmupfleets.yaml helm/warmup-fleet/files/warmupfleets.yaml
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:  ## compile requirements/*.txt anew from pyproject.toml

@@ -60,6 +60,12 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any], path: str) -
         node["properties"] = {
             name: structural(child, definitions, f"{path}.{name}") for name, child in properties.items()
         }
+        if path.startswith("spec.") and not node.get("required"):
+            # Without it the API server would not go into an object that the user left out, and fill in nothing. It is
+            # written out, because the API server holds it to the CEL rules before it fills anything in.
+            node["default"] = {
+                name: child["default"] for name, child in node["properties"].items() if "default" in child
+            }
     stated = [{"rule": rule, "message": message} for rule, message in RULES.get(path, [])] or rules
     if stated:
         node["x-kubernetes-validations"] = stated

@@ -8,12 +8,13 @@ Fails: ``Unreachable`` with a reason from a closed set and a sentence without th
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -32,7 +33,7 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Unreachable(Exception):
     """The database cannot be used now. ``reason`` is one word for a condition, ``message`` a sentence."""
 
@@ -81,13 +82,25 @@ def connect_args(url: URL) -> dict[str, Any]:
     return arguments
 
 
+def _for_dialect(url: URL) -> URL:
+    """The URL without the libpq parameters that ``connect_args`` translates."""
+    return url.set(query={key: it for key, it in url.query.items() if key not in {"sslmode", "sslrootcert"}})
+
+
 def create_engine(
-    url: URL, *, pool_size: int, statement_seconds: float, connect_seconds: float = 5.0
+    url: URL,
+    *,
+    pool_size: int,
+    statement_seconds: float,
+    connect_seconds: float = 5.0,
+    current_url: Callable[[], URL] | None = None,
 ) -> AsyncEngine:
-    """An engine of at most ``pool_size`` connections whose statements end after ``statement_seconds`` on our side."""
-    kept = {key: value for key, value in url.query.items() if key not in {"sslmode", "sslrootcert"}}
+    """An engine of at most ``pool_size`` connections whose statements end after ``statement_seconds`` on our side.
+
+    ``current_url`` is asked before each new connection, so that a rotated password arrives without a restart.
+    """
     engine = create_async_engine(
-        url.set(query=kept),
+        _for_dialect(url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=connect_seconds,
@@ -100,6 +113,16 @@ def create_engine(
     def drop_read_only(context: ExceptionContext) -> None:
         if sqlstate(context.original_exception) == _READ_ONLY:
             context.is_disconnect = True
+
+    if current_url is not None:
+
+        @event.listens_for(engine.sync_engine, "do_connect")
+        def use_current(
+            dialect: Dialect, record: object, args: list[Any], parameters: dict[str, Any]
+        ) -> None:
+            fresh = current_url()
+            parameters.update(dialect.create_connect_args(_for_dialect(fresh))[1])
+            parameters.update(connect_args(fresh))
 
     return engine
 

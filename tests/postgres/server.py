@@ -21,6 +21,9 @@ from sqlalchemy.engine import URL
 
 from warmup_core import database, schema
 
+_WITH_PASSWORD = 'host all "/^locked_" 127.0.0.1/32 scram-sha-256'
+"""Users named locked_... have to give their password; all others are trusted."""
+
 _QUICK = ["fsync=off", "full_page_writes=off", "max_connections=200"]
 
 
@@ -48,6 +51,8 @@ class Postgres:
         self._server = get_server(data, cleanup_mode="delete" if self._own else "stop")
         settings = [f"port={self.port}", "listen_addresses='127.0.0.1'", *self._options]
         (data / "postgresql.auto.conf").write_text("\n".join(settings) + "\n")
+        trust = (data / "pg_hba.conf").read_text()
+        (data / "pg_hba.conf").write_text(f"{_WITH_PASSWORD}\n{trust}")
         self.restart()
         return self
 

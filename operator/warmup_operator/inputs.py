@@ -1,0 +1,125 @@
+"""What a fleet's spec refers to: reads the Secrets and the ConfigMap it names and says what is missing or wrong in each.
+
+Read anew at each look, so a rotated or late Secret is noticed without a watch on Secrets. A value is never repeated in a message.
+Fails: not at all; every fault becomes a ``Problem`` that names the object, the key and the cure. KubernetesError passes through.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from warmup_core.credentials import Keys, parse_keys
+from warmup_core.database import parse_url
+from warmup_core.spec import CaBundleRef, DatabaseUrlRef, KeysRef, WarmupFleetSpec
+from warmup_core.types import Refused
+from warmup_operator.kube import CONFIG_MAP, SECRET, Kind
+from warmup_operator.postgres import Access
+from warmup_operator.status import Problem, Reason
+
+Json = dict[str, Any]
+Reference = DatabaseUrlRef | KeysRef | CaBundleRef
+T = TypeVar("T")
+
+_URL = "=postgresql://USER:PASSWORD@HOST:5432/DATABASE"
+_KEYS = '="$(warmup keys new)"'
+
+
+class Reader(Protocol):
+    """The one thing needed of the cluster."""
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Json | None:
+        """One object, or None."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """``access`` and ``keys`` are None where they could not be read; ``problems`` says why."""
+
+    access: Access | None
+    keys: Keys | None
+    problems: list[Problem]
+
+
+async def read(kube: Reader, namespace: str, spec: WarmupFleetSpec) -> Inputs:
+    """Read all that the spec names; every fault is listed, not only the first."""
+    problems: list[Problem] = []
+
+    async def secret(ref: Reference, example: str, parse: Callable[[str], T], wrong: Reason) -> T | None:
+        for_database = isinstance(ref, DatabaseUrlRef)
+        try:
+            cure = (
+                f"kubectl create secret generic -n {namespace} {ref.name} --from-literal={ref.key}{example}"
+            )
+            data = await _data(kube, SECRET, namespace, ref, cure)
+            return parse(_decoded(data))
+        except (LookupError, UnicodeDecodeError, binascii.Error, Refused) as fault:
+            where = f"Secret {namespace}/{ref.name}, key {ref.key!r}"
+            problems.append(_problem(fault, where, wrong, database=for_database))
+            return None
+
+    url_ref, owner_ref = spec.database.url_secret_ref, spec.database.owner_url_secret_ref
+    url = await secret(url_ref, _URL, parse_url, Reason.DATABASE_URL_INVALID)
+    owner_url = await secret(owner_ref, _URL, parse_url, Reason.DATABASE_URL_INVALID) if owner_ref else url
+    keys = await secret(spec.encryption.keys_secret_ref, _KEYS, parse_keys, Reason.ENCRYPTION_KEYS_INVALID)
+    if ca_ref := spec.smtp.ca_config_map_ref:
+        cure = f"kubectl create configmap -n {namespace} {ca_ref.name} --from-file={ca_ref.key}=ca.crt"
+        try:
+            await _data(kube, CONFIG_MAP, namespace, ca_ref, cure)
+        except LookupError as fault:
+            problems.append(_problem(fault, "", Reason.CONFIG_MAP_MISSING, database=False))
+    access = Access(url, owner_url) if url is not None and owner_url is not None else None
+    return Inputs(access, keys, problems)
+
+
+class _ObjectMissing(LookupError):
+    """The object is not there."""
+
+
+class _KeyMissing(LookupError):
+    """The object lacks the key."""
+
+
+async def _data(kube: Reader, kind: Kind, namespace: str, ref: Reference, cure: str) -> str:
+    found = await kube.get(kind, namespace, ref.name)
+    where = f"{kind.kind} {namespace}/{ref.name}"
+    if found is None:
+        raise _ObjectMissing(f"{where} does not exist. Make it: {cure}")
+    data = found.get("data") or {}
+    if ref.key not in data:
+        holds = ", ".join(sorted(data)) or "nothing"
+        raise _KeyMissing(
+            f"{where} has no key {ref.key!r}; it holds {holds}. Add the key, or name another in the spec."
+        )
+    return str(data[ref.key])
+
+
+def _decoded(value: str) -> str:
+    return base64.b64decode(value, validate=True).decode()
+
+
+def _problem(fault: Exception, where: str, wrong: Reason, *, database: bool) -> Problem:
+    if isinstance(fault, _KeyMissing):
+        return Problem(Reason.SECRET_KEY_MISSING, str(fault), database=database)
+    if isinstance(fault, _ObjectMissing):
+        missing = wrong if wrong is Reason.CONFIG_MAP_MISSING else Reason.SECRET_MISSING
+        return Problem(missing, str(fault), database=database)
+    if isinstance(fault, Refused):
+        sentence = " ".join([fault.summary, *(f"{detail};" for detail in fault.faults)]).rstrip(";")
+        return Problem(wrong, f"{where}: {sentence}", database=database)
+    return Problem(wrong, f"{where}: the value is no text.", database=database)
+
+
+def keys_missing(keys: Keys, used: dict[str, int], spec: WarmupFleetSpec, namespace: str) -> Problem | None:
+    """Stored credentials under a key that the Secret does not hold. ``used``: mailboxes by key id."""
+    missing = {key_id: count for key_id, count in used.items() if key_id not in keys.ids}
+    if not missing:
+        return None
+    ref = spec.encryption.keys_secret_ref
+    listed = ", ".join(f"{key_id!r} ({count} mailboxes)" for key_id, count in missing.items())
+    return Problem(
+        Reason.ENCRYPTION_KEY_UNKNOWN,
+        f"Credentials are stored under {listed}, which Secret {namespace}/{ref.name}, key {ref.key!r}, does not hold."
+        " Add the lost line below the active one, or import those mailboxes again.",
+    )

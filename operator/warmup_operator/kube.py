@@ -1,0 +1,217 @@
+"""The only caller of the Kubernetes API: plain dicts in and out, server-side apply under one field manager.
+
+Owns the client and the paths of the few kinds that the operator touches; nothing is discovered, cached or watched here.
+Invariants: every request ends within ``_TIMEOUT``; a write names our field manager; the caller decides whether to write.
+Fails: ``KubernetesError`` with the server's own sentence; status 0 means that no answer came. Nothing is retried here: the
+fleet's loop comes round again.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.dynamic import DynamicClient
+from kubernetes.aio.dynamic.exceptions import DynamicApiError
+from kubernetes.aio.dynamic.resource import Resource
+from prometheus_client import Counter
+
+from warmup_core.types import GROUP, KIND, PLURAL, VERSION
+from warmup_operator.settings import MANAGER
+from warmup_operator.status import Turn
+
+Json = dict[str, Any]
+
+_TIMEOUT = 10.0
+_NOTE_LIMIT = 1024  # of an event's note, set by the API
+
+
+class KubernetesError(Exception):
+    """The API server refused, or did not answer (``status`` 0). ``message`` is its own sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+    @property
+    def refused(self) -> bool:
+        """Whether asking again without a change would be refused again: forbidden or invalid, not a conflict."""
+        return self.status in {400, 403, 405, 422}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where the objects of one kind live."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """As manifests write it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+FLEET = Kind(GROUP, VERSION, KIND, PLURAL)
+SECRET = Kind("", "v1", "Secret", "secrets")
+CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+POD = Kind("", "v1", "Pod", "pods")
+CORE_EVENT = Kind("", "v1", "Event", "events")
+EVENT = Kind("events.k8s.io", "v1", "Event", "events")
+SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts")
+SERVICE = Kind("", "v1", "Service", "services")
+STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets")
+DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
+
+
+class Kube:
+    """One connection to one cluster."""
+
+    def __init__(self, api: ApiClient, writes: Counter) -> None:
+        self._client = DynamicClient(
+            api
+        )  # never awaited: it would discover every kind and write a cache file
+        self._writes = writes
+        self._cluster_id: str | None = None
+
+    def _resource(self, kind: Kind) -> Resource:
+        return Resource(
+            prefix="apis" if kind.group else "api",
+            group=kind.group,
+            api_version=kind.version,
+            kind=kind.kind,
+            namespaced=kind.namespaced,
+            name=kind.plural,
+            client=self._client,
+        )
+
+    async def _request(self, method: str, path: str, body: Json | None = None, **options: Any) -> Json:
+        try:
+            # The library's own limit counts a stalled connection only in parts.
+            async with asyncio.timeout(_TIMEOUT):
+                response = await self._client.request(method, path, body=body, serialize=False, **options)
+                answer: Json = await response.json()
+        except DynamicApiError as error:
+            raise KubernetesError(int(error.status or 0), str(error.summary()).strip()) from None
+        except TimeoutError:
+            raise KubernetesError(0, f"the API server did not answer within {_TIMEOUT:.0f} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise KubernetesError(0, f"the API server cannot be reached: {error}") from None
+        return answer
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Json | None:
+        """One object, or None when there is none."""
+        try:
+            return await self._request("get", self._resource(kind).path(name=name, namespace=namespace))
+        except KubernetesError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(
+        self, kind: Kind, namespace: str | None, *, labels: str | None = None, fields: str | None = None
+    ) -> list[Json]:
+        """All objects of a kind, in one namespace or in all of them."""
+        path = self._resource(kind).path(namespace=namespace)
+        answer = await self._request("get", path, label_selector=labels, field_selector=fields)
+        items: list[Json] = answer["items"]
+        return items
+
+    async def apply(self, kind: Kind, manifest: Json) -> Json:
+        """Server-side apply; what we own is ours even where somebody else wrote it last.
+
+        ``metadata.resourceVersion`` in the manifest makes it compare-and-set: status 409 when the object has moved on.
+        """
+        metadata = manifest["metadata"]
+        self._writes.labels(kind=kind.kind, verb="apply").inc()
+        return await self._request(
+            "patch",
+            self._resource(kind).path(name=metadata["name"], namespace=metadata["namespace"]),
+            manifest,
+            **_APPLY,
+        )
+
+    async def apply_status(self, fleet: Json, status: Json) -> None:
+        """Write a fleet's whole status on the status subresource."""
+        metadata = {key: fleet["metadata"][key] for key in ("name", "namespace")}
+        body = {"apiVersion": FLEET.api_version, "kind": FLEET.kind, "metadata": metadata, "status": status}
+        path = self._resource(FLEET).path(name=metadata["name"], namespace=metadata["namespace"])
+        self._writes.labels(kind=FLEET.kind, verb="status").inc()
+        await self._request("patch", f"{path}/status", body, **_APPLY)
+
+    async def tell(self, fleet: Json, turn: Turn) -> None:
+        """A Kubernetes event about a fleet."""
+        metadata = fleet["metadata"]
+        note = turn.message if len(turn.message) <= _NOTE_LIMIT else turn.message[: _NOTE_LIMIT - 3] + "..."
+        event = {
+            "apiVersion": EVENT.api_version,
+            "kind": EVENT.kind,
+            "metadata": {
+                "name": f"{metadata['name']}.{uuid4().hex[:16]}",
+                "namespace": metadata["namespace"],
+            },
+            "eventTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+            "type": "Warning" if turn.warning else "Normal",
+            "reason": turn.reason,
+            "note": note,
+            "action": "Reconcile",
+            "reportingController": f"{GROUP}/operator",
+            "reportingInstance": os.environ.get("HOSTNAME") or "operator",
+            "regarding": {
+                "apiVersion": FLEET.api_version,
+                "kind": FLEET.kind,
+                "name": metadata["name"],
+                "namespace": metadata["namespace"],
+                "uid": metadata["uid"],
+            },
+        }
+        self._writes.labels(kind=EVENT.kind, verb="create").inc()
+        await self._request("post", self._resource(EVENT).path(namespace=metadata["namespace"]), event)
+
+    async def fleets(self, namespaces: tuple[str, ...]) -> Sequence[Json]:
+        """Every fleet in the namespaces served; no namespaces: in the cluster."""
+        places = namespaces or (None,)
+        return [fleet for place in places for fleet in await self.list(FLEET, place)]
+
+    async def cluster_id(self) -> str:
+        """What tells this cluster from every other: the uid of its namespace kube-system."""
+        if self._cluster_id is None:
+            namespace = await self.get(NAMESPACE, None, "kube-system")
+            if namespace is None:
+                raise KubernetesError(
+                    404, "there is no namespace kube-system, so this cluster has no identity"
+                )
+            self._cluster_id = str(namespace["metadata"]["uid"])
+        return self._cluster_id
+
+
+_APPLY: Json = {
+    "content_type": "application/apply-patch+yaml",
+    "field_manager": MANAGER,
+    "force_conflicts": True,
+}
+
+
+@asynccontextmanager
+async def connect(writes: Counter) -> AsyncIterator[Kube]:
+    """A client from $KUBECONFIG or ~/.kube/config where there is one, else from the pod's service account."""
+    configuration = Configuration()
+    if os.environ.get("KUBECONFIG") or (Path.home() / ".kube" / "config").exists():
+        await config.load_kube_config(client_configuration=configuration)
+    else:
+        config.load_incluster_config(client_configuration=configuration)
+    async with ApiClient(configuration) as api:
+        yield Kube(api, writes)

@@ -1,0 +1,253 @@
+"""The images of the cluster, built from the project's own Dockerfiles without Docker.
+
+Owns: `$WARMUP_CACHE/images`: buildah's storage and one docker archive an image, `NAME-KEY.tar`, where the key is a
+hash of all that the Dockerfile copies in. An archive in the cache is complete (written beside it, then renamed),
+so a second call is instant; after an edit of the source alone buildah makes only the last layers anew.
+The base image is pulled; where no image registry answers, a stand-in of the same name is made from Debian's
+packages, by the mirror that this machine's own apt uses.
+Failure: `ImageError`, `steps.StepError` with the end of what buildah wrote, `debian.PackageError`. What an
+interrupted build had mounted and started is gone with it: buildah runs in a mount and a PID namespace of its own.
+
+    python -m tests.cluster.images [NAME...]        builds what is missing, prints the archives
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.cluster import debian, programs, steps
+
+CHECKOUT = Path(__file__).parents[2]
+PAUSE = "pause"
+DOCKERFILES = {
+    "warmup-operator": Path("Dockerfile.operator"),
+    "warmup-worker": Path("Dockerfile.worker"),
+    "warmup-demo": Path("demo/Dockerfile"),
+}
+NAMES = (*DOCKERFILES, PAUSE)
+
+_BASE = "python:3.13-slim"
+_STAND_IN_SUITE = "trixie"
+"""The Debian release whose Python has the base's version."""
+_STAND_IN = """\
+FROM scratch
+ADD base.tar /
+RUN rm /usr/lib/python3*/EXTERNALLY-MANAGED && ln -s /usr/bin/python3 /usr/local/bin/python
+CMD ["python3"]
+"""
+# The container that holds a pod's network open. Catatonit is an init for containers that can also just wait.
+_PAUSE = """\
+FROM scratch
+COPY catatonit /pause
+ENTRYPOINT ["/pause", "-P"]
+"""
+_CONTAINERS_CONF = """\
+[containers]
+default_ulimits = ["nofile=16384:16384", "nproc=32768:32768"]
+[engine]
+cgroup_manager = "cgroupfs"
+"""
+_KEPT = 3
+"""Archives of an image; other checkouts may still want the older ones."""
+
+
+class ImageError(Exception):
+    """An image cannot be built; the message says why."""
+
+
+def reference(name: str) -> str:
+    """The name by which pods of our own cluster know the image."""
+    return f"localhost/{name}:dev"
+
+
+def key(name: str) -> str:
+    """A hash of all that decides what is in the image; good as a tag that never means two things."""
+    digest = hashlib.sha256()
+    if name == PAUSE:
+        digest.update(_PAUSE.encode())
+        return digest.hexdigest()[:16]
+    for file in [Path(".dockerignore"), DOCKERFILES[name], *_copied(DOCKERFILES[name])]:
+        content = (CHECKOUT / file).read_bytes()
+        digest.update(f"{file} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def archive(name: str) -> Path:
+    """Where the image's docker archive is, once it has been built."""
+    return _folder() / f"{name}-{key(name)}.tar"
+
+
+def ensure(*names: str) -> list[Path]:
+    """The archives of the images `names` (all when none is named), built first where missing. Needs root."""
+    wanted = {name: archive(name) for name in names or NAMES}
+    if not all(path.exists() for path in wanted.values()):
+        if os.geteuid() != 0:
+            raise ImageError("building the images needs root: buildah mounts their layers")
+        debian.ensure("buildah")
+        with steps.alone(_folder() / ".lock"):
+            _prepare()
+            for name, path in wanted.items():
+                # Asked again: another run may have built it while we waited for the lock.
+                if not path.exists():
+                    _make(name, path)
+    return list(wanted.values())
+
+
+def push(name: str, destination: str) -> None:
+    """Copy the image, which `ensure` has just answered for, to an image registry."""
+    source = f"docker-archive:{archive(name)}"
+    with steps.alone(_folder() / ".lock"):
+        _prepare()
+        _run(f"pushing {destination}", _buildah("pull", "--quiet", source), "push")
+        _run(f"pushing {destination}", _buildah("push", reference(name), f"docker://{destination}"), "push")
+
+
+def _make(name: str, path: Path) -> None:
+    if name == PAUSE:
+        debian.ensure("catatonit")
+        program = debian.find("catatonit")
+        assert program is not None
+        _build_alone(reference(name), _PAUSE, program, "catatonit")
+    else:
+        _ensure_base()
+        _build(reference(name), CHECKOUT / DOCKERFILES[name], CHECKOUT)
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    target = f"docker-archive:{partial}:{reference(name)}"
+    _run(f"writing image {name}", _buildah("push", reference(name), target), name)
+    partial.rename(path)
+    older = sorted(_folder().glob(f"{name}-*.tar"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in older[_KEPT:]:
+        file.unlink(missing_ok=True)
+
+
+def _copied(dockerfile: Path) -> list[Path]:
+    """Every file that the Dockerfile copies from the checkout, in order, as git would name it."""
+    files: list[Path] = []
+    for sources in re.findall(
+        r"^COPY (?!--from=)(.+) \S+$", (CHECKOUT / dockerfile).read_text(), re.MULTILINE
+    ):
+        for source in map(Path, sources.split()):
+            if (CHECKOUT / source).is_dir():
+                below = (
+                    path.relative_to(CHECKOUT) for path in (CHECKOUT / source).rglob("*") if path.is_file()
+                )
+                files += sorted(path for path in below if "__pycache__" not in path.parts)
+            elif (CHECKOUT / source).exists():
+                files.append(source)
+            else:
+                raise ImageError(f"{dockerfile} copies {source}, which does not exist in {CHECKOUT}")
+    return files
+
+
+def _ensure_base() -> None:
+    """Have buildah know the base image: pulled once, else made once."""
+    if (
+        subprocess.run(
+            _buildah("images", "--quiet", _BASE), env=_environment(), capture_output=True
+        ).returncode
+        == 0
+    ):
+        return
+    try:
+        _run(f"pulling {_BASE}", _buildah("pull", "--quiet", _BASE), "base")
+        return
+    except steps.StepError as error:
+        steps.say(f"{error}\nso a stand-in for {_BASE} is made from Debian's packages")
+    debian.ensure("mmdebstrap")
+    tar = _folder() / "base.tar"
+    included = "--include=python3,python3-pip,python3-venv,ca-certificates"
+    # What the slim images of that name leave out too.
+    left_out = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "info", "locale", "man")]
+    command = ["mmdebstrap", "--variant=minbase", included, *left_out, _STAND_IN_SUITE, str(tar), _mirror()]
+    _run(f"making a stand-in for {_BASE}", command, "base")
+    _build_alone(_BASE, _STAND_IN, tar, tar.name)
+    tar.unlink()
+
+
+def _mirror() -> str:
+    """The mirror of Debian's packages that this machine's apt has been given."""
+    command = ["apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    mirrors = sorted(
+        {line.removeprefix("Debian ") for line in listed.splitlines() if line.startswith("Debian ")}
+    )
+    if not mirrors:
+        raise ImageError(
+            f"no image registry answers, and this machine's apt has no mirror of Debian to make {_BASE} from"
+        )
+    return mirrors[0]
+
+
+def _build_alone(tag: str, dockerfile: str, file: Path, name: str) -> None:
+    """Build an image from one file."""
+    context = _folder() / "context"
+    shutil.rmtree(context, ignore_errors=True)
+    context.mkdir()
+    shutil.copy(file, context / name)
+    (context / "Dockerfile").write_text(dockerfile)
+    _build(tag, context / "Dockerfile", context)
+    shutil.rmtree(context)
+
+
+def _build(tag: str, dockerfile: Path, context: Path) -> None:
+    # For pip inside, as for pip outside: the machine's own index and authorities.
+    settings = {
+        "/etc/pip.conf": [
+            os.environ.get("PIP_CONFIG_FILE", ""),
+            "~/.config/pip/pip.conf",
+            "~/.pip/pip.conf",
+            "/etc/pip.conf",
+        ],
+        "/etc/ssl/certs/ca-certificates.crt": ["/etc/ssl/certs/ca-certificates.crt"],
+    }
+    volumes = []
+    for inside, candidates in settings.items():
+        if found := [path for path in map(os.path.expanduser, candidates) if os.path.isfile(path)]:
+            volumes.append(f"--volume={found[0]}:{inside}:ro")
+    command = _buildah(
+        *("bud", "--isolation=chroot", "--format=docker", "--layers", "--pull=never", *volumes),
+        *(f"--file={dockerfile}", f"--tag={tag}", str(context)),
+    )
+    _run(f"building image {tag}", command, tag.rpartition("/")[2].partition(":")[0])
+
+
+def _buildah(*arguments: str) -> list[str]:
+    alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=private"]
+    return [*alone, "buildah", f"--root={_folder()}/storage", f"--runroot={_folder()}/run", *arguments]
+
+
+def _run(title: str, command: Sequence[str], log: str) -> None:
+    steps.run(title, command, log=_folder() / f"{log}.log", environment=_environment())
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "CONTAINERS_CONF": str(_folder() / "containers.conf"),
+        "TMPDIR": str(_folder() / "temporary"),
+        "PATH": debian.PATH,
+    }
+
+
+def _prepare() -> None:
+    """Buildah's settings, and a clean slate for what an interrupted run may have left half done."""
+    (_folder() / "containers.conf").write_text(_CONTAINERS_CONF)
+    for folder in ("run", "temporary"):
+        shutil.rmtree(_folder() / folder, ignore_errors=True)
+        (_folder() / folder).mkdir()
+
+
+def _folder() -> Path:
+    return programs.cache() / "images"
+
+
+if __name__ == "__main__":
+    try:
+        print(*ensure(*sys.argv[1:]), sep="\n")
+    except (ImageError, steps.StepError, debian.PackageError) as error:
+        sys.exit(str(error))

@@ -1,0 +1,299 @@
+"""The command as a person runs it: a process, its exit code, what it says, and what stands in the database afterwards."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from tests.postgres.server import Postgres
+from warmup_core.credentials import parse_keys
+
+KEYS = "k1:" + "A" * 43 + "="
+ROWS = "email,user,smtp_host,password\n" + "".join(
+    f"m{n}@d{n % 4}.example,u{n % 20},mail.example,s3cret{n}\n" for n in range(500)
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run of the command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def warmup(
+    *arguments: str,
+    url: str | None = None,
+    stdin: str | bytes = b"",
+    environ: Mapping[str, str] | None = None,
+) -> Done:
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("WARMUP_", "DATABASE_", "KUBE"))
+    }
+    ours |= {"WARMUP_ENCRYPTION_KEYS": KEYS, "HOME": "/nonexistent"} | ({"DATABASE_URL": url} if url else {})
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "warmup_cli",
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=ours | dict(environ or {}),
+    )
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    out, err = await asyncio.wait_for(process.communicate(data), 60)
+    assert process.returncode is not None
+    done = Done(process.returncode, out.decode(), err.decode())
+    assert "Traceback" not in done.err
+    assert "s3cret" not in done.out + done.err
+    assert KEYS not in done.out + done.err
+    return done
+
+
+async def count(url: str, table: str = "mailboxes") -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))
+    finally:
+        await connection.close()
+
+
+async def test_import_list_and_show(database_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "mailboxes.csv"
+    file.write_text(ROWS + "info@müller-tee.example,tea,mail.example,s3cret\n", encoding="utf-8")
+    done = await warmup("mailboxes", "import", str(file), url=database_url)
+    assert (done.code, done.out, done.err) == (0, "501 added, 0 changed, 0 untouched.\n", "")
+    listed = await warmup("mailboxes", "list", url=database_url)
+    assert listed.out.splitlines()[0].split() == ["ID", "ADDRESS", "USER", "HOST", "TODAY", "STATE"]
+    assert "info@müller-tee.example" in listed.out
+    assert len(listed.out.splitlines()) == 502
+    shown = await warmup("mailboxes", "show", "INFO@MÜLLER-TEE.example", url=database_url)
+    assert "info@müller-tee.example (info@xn--mller-tee-q9a.example on the wire)" in shown.out
+    assert "stored under key k1" in shown.out
+    absent = await warmup("mailboxes", "show", "nobody@tea.example", url=database_url)
+    assert (absent.code, absent.out) == (2, "")
+    assert "nobody@tea.example is not enrolled" in absent.err
+
+
+async def test_a_dry_run_counts_and_lists_and_writes_nothing(database_url: str) -> None:
+    await warmup("mailboxes", "import", "-", url=database_url, stdin=ROWS)
+    change = "email,quota,smtp_port,user,smtp_host,password\nm1@d1.example,30,2525,,,\nm2@d2.example,30,,,,\n"
+    change += "new@müller-tee.example,30,,new,mail.example,s3cret\n"
+    done = await warmup("mailboxes", "import", "-", "--dry-run", url=database_url, stdin=change)
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "added     new@müller-tee.example",
+        "changed   m1@d1.example (smtp_port)",
+        "untouched m2@d2.example",
+        "1 would be added, 1 would be changed, 1 untouched.",
+    ]
+    assert done.err == "Columns without meaning here, not read: quota\n"
+    assert await count(database_url) == 500
+
+
+async def test_a_file_with_faults_is_refused_whole_with_exit_code_2(database_url: str) -> None:
+    bad = ROWS.replace("m7@d3.example", "m7 at d3.example").replace("m9@d1.example,u9", "m9@d1.example,")
+    done = await warmup("mailboxes", "import", "-", url=database_url, stdin=bad)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("warmup: The file cannot be used; nothing was written.\n")
+    assert "line 9, column 1 (email): 'm7 at d3.example' cannot be used" in done.err
+    assert await count(database_url) == 0
+
+
+async def test_another_encoding_is_refused_or_named(database_url: str) -> None:
+    data = (
+        ROWS.replace("password\n", "password,display_name\n", 1)
+        + "x@y.example,x,h.example,s3cret,A \u2013 B\n"
+    ).encode("cp1252")
+    refused = await warmup("mailboxes", "import", "-", url=database_url, stdin=data)
+    assert refused.code == 2
+    assert "line 502" in refused.err
+    assert "--encoding windows-1252" in refused.err
+    assert await count(database_url) == 0
+    done = await warmup(
+        "mailboxes", "import", "-", "--encoding", "windows-1252", url=database_url, stdin=data
+    )
+    assert (done.code, done.out) == (0, "501 added, 0 changed, 0 untouched.\n")
+
+
+@pytest.mark.parametrize("missing", ["no-such-file.csv", "/"])
+async def test_a_file_that_cannot_be_read_is_named(database_url: str, missing: str) -> None:
+    done = await warmup("mailboxes", "import", missing, url=database_url)
+    assert done.code == 2
+    assert f"warmup: {missing} cannot be read: " in done.err
+
+
+async def test_a_wrong_password_ends_the_command_at_once_with_one_sentence(
+    postgres: Postgres, database_url: str
+) -> None:
+    await postgres.execute("DROP ROLE IF EXISTS locked_cli")
+    await postgres.execute("CREATE ROLE locked_cli SUPERUSER LOGIN PASSWORD 'right'")
+    name = urlsplit(database_url).path[1:]
+    done = await warmup("mailboxes", "import", "-", url=postgres.url(name, "locked_cli", "wr0ng"), stdin=ROWS)
+    assert (done.code, done.out) == (1, "")
+    [line] = done.err.splitlines()
+    assert "the password for user 'locked_cli' is wrong" in line
+    assert line.endswith("Nothing was written.")
+    assert "wr0ng" not in line
+    assert await count(database_url) == 0
+    mended = await warmup(
+        "mailboxes", "import", "-", url=postgres.url(name, "locked_cli", "right"), stdin=ROWS
+    )
+    assert mended.out == "500 added, 0 changed, 0 untouched.\n"
+
+
+async def test_a_schema_that_is_behind_is_named_and_upgraded(postgres: Postgres) -> None:
+    url = postgres.url(await postgres.create_empty())
+    done = await warmup("mailboxes", "import", "-", url=url, stdin=ROWS)
+    assert done.code == 1
+    [line] = done.err.splitlines()
+    assert (
+        "The database is at schema none, this release needs 0001: run `warmup database upgrade` first."
+        in line
+    )
+    status = await warmup("database", "status", url=url)
+    assert status.code == 1
+    assert status.out.startswith("schema     none (this release needs 0001: run `warmup database upgrade`)")
+    upgraded = await warmup("database", "upgrade", url=url)
+    assert (upgraded.code, upgraded.out) == (0, "The schema was at none and is at 0001 now.\n")
+    again = await warmup("database", "upgrade", url=url)
+    assert again.out == "The schema is at 0001; there is nothing to do.\n"
+    assert (await warmup("mailboxes", "import", "-", url=url, stdin=ROWS)).code == 0
+    status = await warmup("database", "status", url=url)
+    assert status.out.splitlines() == [
+        "schema     0001 (up to date)",
+        "fleet      none yet: nobody owns this database",
+        "mailboxes  500 of 20 users",
+    ]
+
+
+@contextlib.asynccontextmanager
+async def cut_after(url: str, marker: bytes) -> AsyncIterator[str]:
+    """A way to the database that breaks when the client sends ``marker``; yields the URL through it."""
+    target = urlsplit(url)
+    writers: list[asyncio.StreamWriter] = []
+    handlers: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection(target.hostname, target.port)
+        writers.extend([writer, up_writer])
+
+        async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, stop: bytes | None) -> None:
+            while data := await source.read(65536):
+                if stop and stop in data:
+                    break
+                sink.write(data)
+                await sink.drain()
+
+        tasks = [
+            asyncio.create_task(copy(reader, up_writer, marker)),
+            asyncio.create_task(copy(up_reader, writer, None)),
+        ]
+        handlers.extend(tasks)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for each in (writer, up_writer):
+            each.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield url.replace(f":{target.port}/", f":{server.sockets[0].getsockname()[1]}/")
+    finally:
+        server.close()
+        for task in handlers:
+            task.cancel()
+        await asyncio.gather(*handlers, return_exceptions=True)
+        for each in writers:
+            each.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("marker", "says"),
+    [
+        (b"INSERT INTO credentials", "Nothing was written."),
+        (b"COMMIT", "run the same command again, nothing is done twice."),
+    ],
+)
+async def test_a_connection_that_breaks_leaves_no_row_and_says_so(
+    database_url: str, marker: bytes, says: str
+) -> None:
+    async with cut_after(database_url, marker) as url:
+        done = await warmup("mailboxes", "import", "-", url=url, stdin=ROWS)
+    assert (done.code, done.out) == (1, "")
+    [line] = done.err.splitlines()
+    assert line.endswith(says)
+    assert await count(database_url) == 0
+    mended = await warmup("mailboxes", "import", "-", url=database_url, stdin=ROWS)
+    assert mended.out == "500 added, 0 changed, 0 untouched.\n"
+
+
+async def test_a_workers_role_gets_what_it_needs_and_a_missing_one_is_named(postgres: Postgres) -> None:
+    url = postgres.url(await postgres.create_empty())
+    await postgres.execute("DROP ROLE IF EXISTS locked_worker_cli")
+    absent = await warmup("database", "upgrade", "--worker-role", "locked_worker_cli", url=url)
+    assert absent.code == 1
+    assert "There is no role 'locked_worker_cli'" in absent.err
+    await postgres.execute("CREATE ROLE locked_worker_cli LOGIN")
+    done = await warmup("database", "upgrade", "--worker-role", "locked_worker_cli", url=url)
+    assert done.out.splitlines()[-1] == "The role locked_worker_cli has what a worker needs."
+    assert (
+        await count(
+            url,
+            "pg_class WHERE relname = 'mails' AND has_table_privilege('locked_worker_cli', oid, 'INSERT')",
+        )
+        == 1
+    )
+
+
+async def test_keys_and_urls_may_stand_in_files(database_url: str, tmp_path: Path) -> None:
+    made = await warmup("keys", "new", "--id", "2026")
+    assert parse_keys(made.out).ids == ["2026"]
+    (tmp_path / "keys").write_text(made.out)
+    (tmp_path / "url").write_text(database_url + "\n")
+    environ = {
+        "WARMUP_ENCRYPTION_KEYS": "",
+        "WARMUP_ENCRYPTION_KEYS_FILE": str(tmp_path / "keys"),
+        "DATABASE_URL_FILE": str(tmp_path / "url"),
+    }
+    done = await warmup("mailboxes", "import", "-", stdin=ROWS, environ=environ)
+    assert done.out == "500 added, 0 changed, 0 untouched.\n"
+    gone = await warmup("mailboxes", "list", environ=environ | {"DATABASE_URL_FILE": str(tmp_path / "gone")})
+    assert (gone.code, gone.err) == (
+        1,
+        f"warmup: DATABASE_URL_FILE: {tmp_path}/gone cannot be read: No such file or directory.\n",
+    )
+
+
+async def test_what_is_not_given_is_asked_for(database_url: str) -> None:
+    nothing = await warmup("mailboxes", "list")
+    assert (nothing.code, nothing.err.count("\n")) == (2, 1)
+    assert "Neither DATABASE_URL nor DATABASE_URL_FILE is set" in nothing.err
+    keys = await warmup(
+        "mailboxes", "import", "-", url=database_url, stdin=ROWS, environ={"WARMUP_ENCRYPTION_KEYS": "k1"}
+    )
+    assert keys.code == 2
+    assert "line 1: not ID:BASE64" in keys.err
+    fleet = await warmup("--fleet", "mail", "mailboxes", "list")
+    assert (fleet.code, fleet.err) == (2, "warmup: --fleet mail: write NAMESPACE/NAME, such as mail/main.\n")
+    nowhere = await warmup("--fleet", "mail/main", "mailboxes", "list")
+    assert nowhere.code == 1
+    assert "no cluster is configured here" in nowhere.err
+
+
+async def test_an_unreachable_database_is_named_without_its_password() -> None:
+    url = "postgresql://owner:s3cret@127.0.0.1:1/warmup"
+    done = await warmup("mailboxes", "list", url=url)
+    assert done.code == 1
+    assert "127.0.0.1:1/warmup" in done.err
+    assert done.err.count("\n") == 1

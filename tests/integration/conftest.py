@@ -1,0 +1,44 @@
+"""A real Kubernetes control plane for the whole run, a namespace of its own for each test."""
+
+import urllib.error
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import pytest
+
+from tests.cluster import programs
+from tests.cluster.control_plane import ControlPlane
+from tests.waiting import until
+
+
+@pytest.fixture(scope="session")
+def control_plane(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlPlane]:
+    """etcd, API server and controllers; the first time on a machine their build takes minutes and says so."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        programs.ensure("etcd", "kube-apiserver", "kube-controller-manager")
+    with ControlPlane(tmp_path_factory.mktemp("control-plane")) as running:
+        yield running
+
+
+@pytest.fixture
+async def namespace(control_plane: ControlPlane) -> AsyncIterator[str]:
+    """A namespace in which pods may be made; gone after the test, its pods too, even where no kubelet runs any more."""
+    name = f"test-{uuid4().hex[:8]}"
+    control_plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    path = f"/api/v1/namespaces/{name}"
+    await until(lambda: _exists(control_plane, f"{path}/serviceaccounts/default"), "a default ServiceAccount")
+    yield name
+    control_plane.request("DELETE", path)
+    control_plane.request("DELETE", f"{path}/pods", {"gracePeriodSeconds": 0})
+
+
+def _exists(control_plane: ControlPlane, path: str) -> bool:
+    try:
+        control_plane.request("GET", path)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
+    return True

@@ -1,0 +1,134 @@
+"""What others do to a fleet's objects, and to the fleet while the operator is away."""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.integration.fleet.scene import FLEETS, Scene, count_of, enrol, live
+from tests.waiting import until
+
+STATEFUL_SETS = "apis/apps/v1", "statefulsets", "main"
+
+
+async def running(scene: Scene, engine: AsyncEngine, workers: int = 2) -> None:
+    await enrol(engine, 10)
+    await live(engine, *range(1, workers + 1))
+    scene.create_secrets()
+    scene.create_fleet(workers={"replicas": workers})
+    await scene.start_operator(WARMUP_IDLE_SECONDS="30")
+    await scene.reason("Running")
+
+
+async def test_what_was_edited_by_hand_is_put_right_at_once(scene: Scene, engine: AsyncEngine) -> None:
+    await running(scene, engine)
+    scene.merge(*STATEFUL_SETS, {"spec": {"replicas": 0}})
+    await until(lambda: scene.replicas() == 2, "two pods are asked for again", 10)
+
+    def image() -> str:
+        found = scene.stateful_set()
+        return str(found["spec"]["template"]["spec"]["containers"][0]["image"]) if found else ""
+
+    right, containers = image(), [{"name": "worker", "image": "elsewhere/worker:1"}]
+    scene.merge(*STATEFUL_SETS, {"spec": {"template": {"spec": {"containers": containers}}}})
+    await until(lambda: image() == right, "the image is the released one again", 10)
+
+
+async def test_what_others_add_is_theirs(scene: Scene, engine: AsyncEngine) -> None:
+    await running(scene, engine)
+    template = {"template": {"metadata": {"annotations": {"example.org/theirs": "yes"}}}}
+    scene.merge(*STATEFUL_SETS, {"metadata": {"labels": {"example.org/theirs": "yes"}}, "spec": template})
+    before = len(scene.writes())
+    await scene.look_again(2)
+    found = scene.stateful_set()
+    assert found is not None
+    assert found["metadata"]["labels"]["example.org/theirs"] == "yes"
+    assert found["spec"]["template"]["metadata"]["annotations"] == {"example.org/theirs": "yes"}
+    writes = [write["objectRef"]["resource"] for write in scene.writes()[before:]]
+    assert "statefulsets" not in writes
+
+
+async def test_what_was_deleted_by_hand_is_made_again(scene: Scene, engine: AsyncEngine) -> None:
+    await running(scene, engine)
+    before = scene.stateful_set()
+    assert before is not None
+    scene.delete(*STATEFUL_SETS)
+    for group, plural in ("api/v1", "services"), ("apis/policy/v1", "poddisruptionbudgets"):
+        scene.delete(group, plural, "main-workers")
+
+    def again() -> bool:
+        found = scene.stateful_set()
+        return bool(found and found["metadata"]["uid"] != before["metadata"]["uid"])
+
+    await until(again, "another StatefulSet", 15)
+    await until(lambda: scene.get("api/v1", "services", "main-workers"), "the service")
+    await until(lambda: scene.get("apis/policy/v1", "poddisruptionbudgets", "main-workers"), "the budget")
+    assert scene.replicas() == 2
+
+
+async def test_a_fleet_is_deleted_with_the_operator_gone(scene: Scene, engine: AsyncEngine) -> None:
+    await running(scene, engine)
+    scene.stop_operator()
+    fleet = scene.fleet()
+    assert fleet["metadata"].get("finalizers", []) == []
+    assert not [key for key in fleet["metadata"].get("annotations", {}) if "kopf" in key or "warmup" in key]
+    scene.delete(FLEETS, "warmupfleets", "main")
+    assert scene.get(FLEETS, "warmupfleets", "main") is None
+    await until(lambda: scene.stateful_set() is None, "the garbage collector ended the StatefulSet")
+    await until(lambda: scene.items("api/v1", "pods") == [], "no pods")
+
+
+async def test_a_deleted_fleet_claims_nothing_and_made_again_goes_on(
+    scene: Scene, engine: AsyncEngine
+) -> None:
+    await running(scene, engine)
+    count, epoch = await count_of(engine)
+    scene.delete(FLEETS, "warmupfleets", "main", propagationPolicy="Foreground")
+
+    async def deleted() -> bool:
+        async with engine.connect() as connection:
+            return bool(await connection.scalar(text("SELECT deleted FROM fleet")))
+
+    await until(deleted, "the row is marked deleted")
+    assert await count_of(engine) == (0, epoch + 1)
+    await until(lambda: scene.get(FLEETS, "warmupfleets", "main") is None, "the fleet is gone")
+    await until(lambda: scene.stateful_set() is None, "its StatefulSet is gone")
+    _, exposition = await scene.ask("/metrics")
+    assert "warmup_operator_fleets 0.0" in exposition
+    assert "warmup_fleet_epoch{" not in exposition
+
+    scene.create_fleet(workers={"replicas": count})
+    await scene.reason("Running")
+    assert not await deleted()
+    assert (await count_of(engine))[1] > epoch + 1
+
+
+async def test_what_changed_while_the_operator_was_away_is_found_at_its_start(
+    scene: Scene, engine: AsyncEngine
+) -> None:
+    await running(scene, engine)
+    scene.stop_operator()
+    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 1}, "paused": True}})
+    scene.delete(*STATEFUL_SETS)
+    await scene.start_operator()
+    await scene.reason("Paused")
+    await until(lambda: scene.replicas() == 1, "one pod")
+    assert (await count_of(engine))[0] == 1
+
+
+async def test_two_operators_do_each_step_once(scene: Scene, engine: AsyncEngine) -> None:
+    await running(scene, engine)
+    epoch = (await count_of(engine))[1]
+    second = Scene(scene.control_plane, scene.namespace, scene.rights, scene.directory, scene.url)
+    try:
+        await second.start_operator()
+        await live(engine, 3, 4)
+        scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 4}}})
+
+        async def grown() -> bool:
+            return (await count_of(engine))[0] == 4
+
+        await until(grown, "four workers")
+        await scene.reason("Running")
+        assert await count_of(engine) == (4, epoch + 1)
+        assert len([event for event in scene.events("Resized") if "to 4 workers" in event["note"]]) == 1
+    finally:
+        second.stop_operator()

@@ -1,0 +1,137 @@
+"""From a manifest to pods, a count in the database and a status that says so; and then nothing is written any more."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.integration.fleet.scene import FLEETS, Scene, count_of, enrol, live, silence
+from tests.waiting import until
+
+
+async def test_a_fleet_comes_to_life(scene: Scene, engine: AsyncEngine) -> None:
+    await enrol(engine, 200)
+    scene.create_secrets()
+    scene.create_fleet(workers={"maxMailboxesPerWorker": 100})
+    await scene.start_operator()
+    starting = await scene.reason("Starting")
+    assert starting["status"] == "False"
+    assert starting["message"].startswith("0 of 2 workers are live")
+    await until(lambda: len(scene.items("api/v1", "pods")) == 2, "two pods")
+    assert [pod["metadata"]["name"] for pod in scene.items("api/v1", "pods")] == ["main-1", "main-2"]
+    assert await count_of(engine) == (0, 1)
+
+    await live(engine, 1)
+    await until(lambda: scene.condition()["message"].startswith("1 of 2"), "one of two is live")
+    assert await count_of(engine) == (0, 1)
+    await live(engine, 2)
+    running = await scene.reason("Running")
+    assert (running["status"], await count_of(engine)) == ("True", (2, 2))
+    status = scene.status()
+    assert status["workers"] | {"ready": 0} == {
+        "summary": "2/2",
+        "wanted": 2,
+        "ready": 0,
+        "replicas": 2,
+        "sizedBy": "Mailboxes",
+    }
+    assert (status["mailboxes"], status["today"]["due"]) == ({"total": 200, "active": 200}, 6000)
+    assert status["observedGeneration"] == scene.fleet()["metadata"]["generation"]
+    assert [event["note"] for event in scene.events("Resized")] == [
+        "From 0 to 2 workers, epoch 2: all 2 workers are live."
+    ]
+    assert [event["type"] for event in scene.events("Running")] == ["Normal"]
+    assert scene.refusals() == []
+
+
+async def test_an_idle_fleet_is_looked_at_and_nothing_is_written(scene: Scene, engine: AsyncEngine) -> None:
+    await enrol(engine, 10)
+    await live(engine, 1)
+    scene.create_secrets()
+    scene.create_fleet(schedule={"to": "00:00:01"})  # over, so that no count moves
+    await scene.start_operator()
+    await scene.reason("Running")
+    await until(lambda: scene.status()["workers"]["replicas"] == 1, "the pod is counted")
+    await scene.look_again(2)
+
+    owned = [
+        (scene.path("apis/apps/v1", "statefulsets"), "main"),
+        (scene.path("api/v1", "services"), "main-workers"),
+        (scene.path("api/v1", "serviceaccounts"), "main-workers"),
+        (scene.path("apis/policy/v1", "poddisruptionbudgets"), "main-workers"),
+    ]
+
+    def versions() -> list[str]:
+        return [
+            scene.control_plane.request("GET", f"{path}/{name}")["metadata"]["resourceVersion"]
+            for path, name in owned
+        ]
+
+    written, before = len(scene.writes()), versions()
+    assert written > 0
+    await scene.look_again(3)
+    touched = scene.fleet()["metadata"]["resourceVersion"]
+    await scene.looked(await scene.looks() + 3)
+    assert versions() == before
+    assert [event["requestURI"] for event in scene.writes()[written:]] == []
+    assert scene.fleet()["metadata"]["resourceVersion"] == touched
+
+
+async def test_a_worker_that_falls_silent_is_named(scene: Scene, engine: AsyncEngine) -> None:
+    await enrol(engine, 10)
+    await live(engine, 1, 2)
+    scene.create_secrets()
+    scene.create_fleet(workers={"replicas": 2})
+    await scene.start_operator()
+    await scene.reason("Running")
+    await silence(engine, 2)
+    down = await scene.reason("WorkersDown")
+    assert down["status"] == "False"
+    assert "1 of 2 workers not live: main-2 was last heard of less than a minute ago" in down["message"]
+    await live(engine, 2)
+    await scene.reason("Running")
+
+
+async def test_growing_and_shrinking_never_take_a_pod_from_a_worker_that_owns(
+    scene: Scene, engine: AsyncEngine
+) -> None:
+    await enrol(engine, 10)
+    await live(engine, 1, 2)
+    scene.create_secrets()
+    scene.create_fleet(workers={"replicas": 2})
+    await scene.start_operator()
+    await scene.reason("Running")
+
+    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 4}}})
+    growing = await scene.reason("Growing")
+    assert growing["status"] == "True"
+    assert "2 of 4 workers are live; 2 go on sending" in growing["message"]
+    assert (scene.replicas(), (await count_of(engine))[0]) == (4, 2)
+    await live(engine, 3, 4)
+    await scene.reason("Running")
+    assert await count_of(engine) == (4, 3)
+
+    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 1}}})
+    await until(lambda: scene.replicas() == 1, "one pod is asked for")
+    assert await count_of(engine) == (1, 4)
+    flip = scene.events("Resized")[-1]
+    lowered = [write for write in scene.writes() if write["objectRef"]["resource"] == "statefulsets"][-1]
+    assert flip["eventTime"] < lowered["requestReceivedTimestamp"]
+
+    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 0}}})
+    await scene.reason("Stopped")
+    await until(lambda: scene.replicas() == 0, "no pod is asked for")
+    assert (await count_of(engine))[0] == 0
+    assert 'replicas":null' in scene.condition()["message"]
+
+
+async def test_a_wish_that_changes_its_mind_ends_where_it_began(scene: Scene, engine: AsyncEngine) -> None:
+    await enrol(engine, 10)
+    await live(engine, 1)
+    scene.create_secrets()
+    scene.create_fleet(workers={"replicas": 1})
+    await scene.start_operator()
+    await scene.reason("Running")
+    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 3}}})
+    await scene.reason("Growing")
+    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 1}}})
+    await scene.reason("Running")
+    await until(lambda: scene.replicas() == 1, "one pod again")
+    assert await count_of(engine) == (1, 2)

@@ -1,0 +1,269 @@
+"""What a user gets wrong is said in a condition and an event, with the cure, and mends itself once it is mended."""
+
+import socket
+
+import pytest
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.integration.fleet.scene import FLEETS, Scene, count_of, enrol, live
+from tests.postgres.server import Postgres, free_port
+from tests.waiting import until
+from warmup_core.credentials import new_key
+
+
+async def test_every_missing_secret_is_named_with_the_command_that_makes_it(scene: Scene) -> None:
+    scene.create_fleet()
+    await scene.start_operator()
+    ready = await scene.reason("SecretMissing")
+    create = f"kubectl create secret generic -n {scene.namespace}"
+    assert f"{create} main-database --from-literal=url=postgresql://" in ready["message"]
+    assert f'{create} main-keys --from-literal=keys="$(warmup keys new)"' in ready["message"]
+    database = scene.condition("DatabaseReachable")
+    assert (database["status"], database["reason"]) == ("False", "SecretMissing")
+    assert "main-keys" not in database["message"]
+    assert {event["type"] for event in scene.events("SecretMissing")} == {"Warning"}
+    assert scene.stateful_set() is None
+
+    scene.create_secret("main-database", wrong=scene.url)
+    missing_key = await scene.reason("SecretKeyMissing", "DatabaseReachable")
+    assert (
+        f"Secret {scene.namespace}/main-database has no key 'url'; it holds wrong" in missing_key["message"]
+    )
+    scene.change_secret("main-database", url=scene.url)
+    await scene.reason("Reachable", "DatabaseReachable")
+    assert scene.condition()["reason"] == "SecretMissing"
+    scene.create_secret("main-keys", keys=new_key("k1"))
+    await scene.reason("NoMailboxes")
+
+
+async def test_bad_keys_are_listed_by_line_and_never_shown(scene: Scene) -> None:
+    scene.create_secret("main-database", url=scene.url)
+    scene.create_secret("main-keys", keys="k1:c2VjcmV0\nnonsense\n")
+    scene.create_fleet()
+    await scene.start_operator()
+    wrong = await scene.reason("EncryptionKeysInvalid")
+    assert f"Secret {scene.namespace}/main-keys, key 'keys'" in wrong["message"]
+    assert "line 1" in wrong["message"]
+    assert "line 2" in wrong["message"]
+    assert scene.condition("DatabaseReachable")["status"] == "True"
+    scene.change_secret("main-keys", keys=new_key("k1"))
+    await scene.reason("NoMailboxes")
+    assert "c2VjcmV0" not in scene.log.read_text()
+    assert "c2VjcmV0" not in str(scene.items("apis/events.k8s.io/v1", "events"))
+
+
+async def test_credentials_under_a_lost_key_are_counted(scene: Scene, engine: AsyncEngine) -> None:
+    await enrol(engine, 2)
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "INSERT INTO credentials SELECT id, 'u', 'old', int8send(id) || '\\x00000000'::bytea, '' FROM mailboxes"
+        )
+    scene.create_secrets()
+    scene.create_fleet()
+    await scene.start_operator()
+    wrong = await scene.reason("EncryptionKeyUnknown")
+    assert "'old' (2 mailboxes)" in wrong["message"]
+
+
+async def test_a_fleet_without_mailboxes_is_told_how_to_import_them(
+    scene: Scene, engine: AsyncEngine
+) -> None:
+    scene.create_secrets()
+    scene.create_fleet()
+    await scene.start_operator()
+    empty = await scene.reason("NoMailboxes")
+    command = (
+        "kubectl exec -i -n warmup-system deploy/warmup-fleet --"
+        f" warmup --fleet {scene.namespace}/main mailboxes import - < mailboxes.csv"
+    )
+    assert command in empty["message"]
+    await enrol(engine, 3)
+    await live(engine, 1)
+    await scene.reason("Running")
+
+
+async def test_a_wrong_password_is_told_from_a_missing_database(
+    scene: Scene, postgres: Postgres, engine: AsyncEngine
+) -> None:
+    user = f"locked_{engine.url.database}"
+    await postgres.execute(f"CREATE ROLE {user} LOGIN SUPERUSER PASSWORD 'right'")
+    scene.create_secret("main-database", url=postgres.url(str(engine.url.database), user, "wr0ng-secret"))
+    scene.create_secret("main-keys", keys=new_key("k1"))
+    scene.create_fleet()
+    await scene.start_operator()
+    wrong = await scene.reason("DatabasePasswordWrong", "DatabaseReachable")
+    assert f"the password for user '{user}' is wrong" in wrong["message"]
+    assert "wr0ng-secret" not in scene.log.read_text()
+    scene.change_secret("main-database", url=postgres.url("nowhere", user, "right"))
+    missing = await scene.reason("DatabaseMissing")
+    assert "there is no database 'nowhere'" in missing["message"]
+    scene.change_secret("main-database", url=postgres.url(str(engine.url.database), user, "right"))
+    await scene.reason("NoMailboxes")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://user@host/name", "DatabaseUrlInvalid"),
+        ("closed", "DatabaseUnreachable"),
+        ("silent", "DatabaseTimeout"),
+    ],
+)
+async def test_a_url_that_leads_nowhere(scene: Scene, url: str, reason: str) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as silent:
+        port = {"closed": free_port(), "silent": silent.getsockname()[1]}.get(url)
+        scene.create_secret("main-database", url=f"postgresql://u@127.0.0.1:{port}/d" if port else url)
+        scene.create_secret("main-keys", keys=new_key("k1"))
+        scene.create_fleet()
+        await scene.start_operator()
+        condition = await scene.reason(reason, "DatabaseReachable")
+        assert condition["status"] == "False"
+        assert scene.stateful_set() is None
+    scene.change_secret("main-database", url=scene.url)
+    await scene.reason("NoMailboxes", within=30)
+
+
+async def test_a_database_that_goes_away_takes_no_worker_with_it(scene: Scene, engine: AsyncEngine) -> None:
+    await enrol(engine, 5)
+    await live(engine, 1, 2, 3)
+    scene.create_secrets()
+    scene.create_fleet(workers={"replicas": 3})
+    await scene.start_operator()
+    await scene.reason("Running")
+    away = make_url(scene.url).set(port=free_port()).render_as_string(hide_password=False)
+    scene.change_secret("main-database", url=away)
+    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 1}}})
+    await scene.reason("DatabaseUnreachable")
+    await scene.look_again()
+    assert scene.replicas() == 3
+    scene.change_secret("main-database", url=scene.url)
+    await scene.reason("Running")
+    await until(lambda: scene.replicas() == 1, "one pod")
+
+
+async def test_a_second_fleet_at_the_same_database_is_refused_by_the_firsts_name(
+    scene: Scene, engine: AsyncEngine
+) -> None:
+    await enrol(engine, 5)
+    await live(engine, 1)
+    scene.create_secrets()
+    first = scene.create_fleet()
+    await scene.start_operator()
+    await scene.reason("Running")
+    before = await count_of(engine)
+    scene.create_fleet("second")
+    refused = await scene.reason("DatabaseInUse", name="second")
+    assert f"{scene.namespace}/main (uid {first['metadata']['uid']}" in refused["message"]
+    assert scene.condition("DatabaseReachable", "second")["reason"] == "DatabaseInUse"
+    assert scene.stateful_set("second") is None
+    assert scene.condition()["reason"] == "Running"
+    assert await count_of(engine) == before
+
+
+async def test_workers_pointed_at_another_fleets_database_are_called_off(
+    scene: Scene, engine: AsyncEngine, postgres: Postgres
+) -> None:
+    scene.create_secrets()
+    scene.create_fleet()
+    scene.create_secret("second-database", url=await postgres.create())
+    scene.create_fleet("second", database={"urlSecretRef": {"name": "second-database"}})
+    await scene.start_operator()
+    await scene.reason("NoMailboxes")
+    await scene.reason("NoMailboxes", name="second")
+    assert scene.replicas("second") == 1
+    scene.change_secret("second-database", url=scene.url)
+    await scene.reason("DatabaseInUse", name="second")
+    await until(lambda: scene.replicas("second") == 0, "no pod of the second fleet")
+
+
+async def test_an_unknown_time_zone_is_the_specs_fault_not_the_databases(scene: Scene) -> None:
+    scene.create_secrets()
+    scene.create_fleet(timeZone="Europe/Atlantis")
+    await scene.start_operator()
+    wrong = await scene.reason("TimeZoneUnknown")
+    assert "Europe/Atlantis" in wrong["message"]
+    assert scene.condition("DatabaseReachable")["status"] == "True"
+    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"timeZone": "Europe/Berlin"}})
+    await scene.reason("NoMailboxes")
+
+
+async def test_an_empty_database_gets_the_schema_or_the_command_that_brings_it(
+    scene: Scene, postgres: Postgres
+) -> None:
+    url = postgres.url(await postgres.create_empty())
+    scene.create_secret("main-database", url=url)
+    scene.create_secret("main-keys", keys=new_key("k1"))
+    database = {"urlSecretRef": {"name": "main-database"}, "migrations": "Manual"}
+    scene.create_fleet(database=database)
+    await scene.start_operator()
+    outdated = await scene.reason("SchemaOutdated")
+    assert "warmup database upgrade" in outdated["message"]
+    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"database": {"migrations": "Auto"}}})
+    await scene.reason("NoMailboxes")
+
+
+async def test_the_workers_role_is_given_its_rights_by_the_owner(
+    scene: Scene, postgres: Postgres, engine: AsyncEngine
+) -> None:
+    role = f"worker_{engine.url.database}"
+    await postgres.execute(f"CREATE ROLE {role} LOGIN")
+    scene.create_secret("main-database", url=postgres.url(str(engine.url.database), role))
+    scene.create_secret("main-owner", url=scene.url)
+    scene.create_secret("main-keys", keys=new_key("k1"))
+    scene.create_fleet(
+        database={"urlSecretRef": {"name": "main-database"}, "ownerUrlSecretRef": {"name": "main-owner"}}
+    )
+    await scene.start_operator()
+    await scene.reason("NoMailboxes")
+    async with engine.connect() as connection:
+        allowed = await connection.exec_driver_sql(f"SELECT has_table_privilege('{role}', 'mails', 'INSERT')")
+        assert allowed.scalar() is True
+    other = await postgres.create()
+    scene.change_secret("main-owner", url=other)
+    await scene.reason("DatabaseUrlsDiffer", "DatabaseReachable")
+
+
+async def test_a_name_that_is_taken_is_left_alone_and_said(scene: Scene) -> None:
+    theirs = {
+        "metadata": {"name": "main"},
+        "spec": {
+            "replicas": 0,
+            "serviceName": "main",
+            "selector": {"matchLabels": {"app": "theirs"}},
+            "template": {
+                "metadata": {"labels": {"app": "theirs"}},
+                "spec": {"containers": [{"name": "c", "image": "theirs"}]},
+            },
+        },
+    }
+    scene.control_plane.request("POST", scene.path("apis/apps/v1", "statefulsets"), theirs)
+    scene.create_secrets()
+    scene.create_fleet()
+    await scene.start_operator()
+    taken = await scene.reason("NameTaken")
+    assert f"StatefulSet {scene.namespace}/main exists and is not this fleet's" in taken["message"]
+    found = scene.stateful_set()
+    assert found is not None
+    assert found["spec"]["template"]["spec"]["containers"][0]["image"] == "theirs"
+    scene.delete("apis/apps/v1", "statefulsets", "main")
+    await scene.reason("NoMailboxes")
+
+
+async def test_a_quota_of_the_namespace_is_repeated_in_the_clusters_own_words(
+    scene: Scene, engine: AsyncEngine
+) -> None:
+    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "3"}}}
+    scene.control_plane.request("POST", scene.path("api/v1", "resourcequotas"), quota)
+    await until(
+        lambda: scene.get("api/v1", "resourcequotas", "few")["status"].get("hard"),  # type: ignore[index]
+        "the quota is in force",
+    )
+    await enrol(engine, 5)
+    await live(engine, 1, 2, 3)
+    scene.create_secrets()
+    scene.create_fleet(workers={"replicas": 5})
+    await scene.start_operator()
+    await until(lambda: "exceeded quota: few" in scene.condition().get("message", ""), "the quota is named")
+    assert scene.condition()["message"].startswith("3 of 5 workers are live")
+    assert (await count_of(engine))[0] == 0

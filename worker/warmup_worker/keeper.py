@@ -1,0 +1,152 @@
+"""Keeps the shard in memory in step with the tables: after each heartbeat what changed, now and then everything.
+
+A new epoch, day, zone or settings version makes the whole portion be read (and its quotas planned) again; what another
+worker owns now is dropped before. Otherwise each beat brings the mailboxes that a person or an import changed in the last
+minute (the overlap forgives transactions that committed late) and those to be looked at again. Rows that were deleted are
+found by the slow full reading.
+Fails: an outage leaves memory as it is; the next beat tries again.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from warmup_core.database import Unreachable
+from warmup_worker import roster
+from warmup_worker.clock import DatabaseClock, boottime
+from warmup_worker.connection import Database, Rejected
+from warmup_worker.lease import Lease, Orders
+from warmup_worker.pool import Pool
+from warmup_worker.roster import Portion
+from warmup_worker.shard import Plan, Shard
+from warmup_worker.timing import Timing
+
+log = logging.getLogger(__name__)
+
+_OVERLAP = timedelta(seconds=60)
+_POOL_SECONDS = 10.0
+"""How often an import that goes on for a while may make the pool be read again."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a whole reading depends on."""
+
+    token: str
+    epoch: int
+    worker_count: int
+    day: date
+    zone: str
+    settings_version: int
+
+    @classmethod
+    def of(cls, orders: Orders) -> "Scope":
+        """The scope that these orders make."""
+        return cls(
+            orders.token,
+            orders.epoch,
+            orders.worker_count,
+            orders.day,
+            orders.zone,
+            orders.settings_version,
+        )
+
+
+class Keeper:
+    """Owns what comes into the shard and the pool. ``loaded`` is set once the first whole reading is done."""
+
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        shard: Shard,
+        clock: DatabaseClock,
+        timing: Timing,
+        number: int,
+        wake: asyncio.Event,
+    ) -> None:
+        self._database, self._lease, self._shard, self._clock = database, lease, shard, clock
+        self._timing, self._number, self._wake = timing, number, wake
+        self.pool = Pool()
+        self.loaded = asyncio.Event()
+        self._scope: Scope | None = None
+        self._seen_until: datetime | None = None
+        self._read_at = self._pool_read_at = -float("inf")
+        self._pool_change: datetime | None = None
+        self._trouble: str | None = None
+
+    async def run(self) -> None:
+        """Follow the heartbeats, for ever."""
+        while True:
+            await self._lease.beaten.wait()
+            self._lease.beaten.clear()
+            try:
+                await self._follow(self._lease.orders)
+                self._trouble = None
+            except (Unreachable, Rejected) as error:
+                if str(error) != self._trouble:
+                    log.warning("the shard could not be read: %s", error)
+                self._trouble = str(error)
+            self._wake.set()
+
+    async def _follow(self, orders: Orders | None) -> None:
+        if orders is None or self._number > orders.worker_count or orders.deleted:
+            self._shard.drop(list(self._shard.mailboxes))
+            self._scope = None
+            return
+        scope = Scope.of(orders)
+        portion = Portion(
+            self._number, orders.worker_count, orders.day, orders.settings.emails_per_mailbox_per_day
+        )
+        if scope != self._scope or boottime() - self._read_at > self._timing.reread_every:
+            await self._read_everything(orders, scope, portion)
+        else:
+            await self._read_changes(portion)
+
+    async def _read_everything(self, orders: Orders, scope: Scope, portion: Portion) -> None:
+        new = scope != self._scope
+        self._shard.keep_owned(self._number, portion.count)
+        self._shard.plan = Plan.of(orders.day, orders.zone, orders.settings)
+        started, since = boottime(), self._clock.instant()
+        await self._read_pool()
+        gone = set(self._shard.mailboxes)
+        async for page in roster.everything(self._database, portion):
+            self._shard.put(page, self._clock.now())
+            gone.difference_update(row.id for row in page)
+            self._wake.set()
+            await asyncio.sleep(0)
+        self._shard.drop(gone)
+        self._scope, self._read_at, self._seen_until = scope, started, since
+        self.loaded.set()
+        if new:
+            log.info(
+                "worker %d of %d, epoch %d, day %s: %d mailboxes, read in %.2f s",
+                self._number,
+                portion.count,
+                scope.epoch,
+                scope.day,
+                len(self._shard.mailboxes),
+                boottime() - started,
+            )
+
+    async def _read_changes(self, portion: Portion) -> None:
+        assert self._seen_until is not None
+        now = self._clock.instant()
+        async with self._database.reading() as connection:
+            changed = await roster.changed(connection, portion, self._seen_until - _OVERLAP)
+            wanted = set(changed) | self._shard.look_again
+            rows = await roster.named(connection, portion, sorted(wanted)) if wanted else []
+            last_change = await roster.last_change(connection)
+        self._shard.put(rows, self._clock.now())
+        self._shard.drop(wanted - {row.id for row in rows})
+        self._seen_until = now
+        if last_change != self._pool_change and boottime() - self._pool_read_at > _POOL_SECONDS:
+            await self._read_pool()
+
+    async def _read_pool(self) -> None:
+        async with self._database.reading() as connection:
+            self._pool_change = await roster.last_change(connection)
+            ids, users = await roster.pool(connection)
+        self.pool = Pool(ids, users)
+        self._pool_read_at = boottime()

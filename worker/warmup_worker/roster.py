@@ -1,0 +1,178 @@
+"""The SQL of the shard: its mailboxes with credentials and today's quota, the plan of quotas, the pool of recipients.
+
+Readings come in pages of ids, so that no statement is long however large the table is. A quota is written only where it is
+missing or wrong, never below what is already spent, and under the mailbox's lock like every write to it.
+Fails: ``Unreachable`` from the transaction; a page is read again whole.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from warmup_core.credentials import Sealed
+from warmup_worker.clock import boottime
+from warmup_worker.connection import Database
+
+PAGE = 2000
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Which mailboxes are this worker's: number ``number`` of ``count``, on ``day`` with ``quota`` mails each."""
+
+    number: int
+    count: int
+    day: date
+    quota: int
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxRow:
+    """A mailbox as the tables have it. ``not_before`` in seconds since the epoch; ``read_at``: ``boottime`` before it was read."""
+
+    id: int
+    user_id: int
+    address: str
+    display_name: str
+    smtp_host: str
+    smtp_port: int
+    smtp_security: str
+    in_flight: bool
+    not_before: float
+    hold_reason: str | None
+    username: str | None
+    sealed: Sealed | None
+    quota: int
+    spent: int
+    sent: int
+    in_doubt: int
+    failed: int
+    read_at: float
+
+
+_COLUMNS = """
+SELECT m.id, m.user_id, m.address, m.display_name, m.smtp_host, m.smtp_port, m.smtp_security,
+    m.in_flight IS NOT NULL AS in_flight, greatest(extract(epoch FROM m.not_before), 0)::float8 AS not_before, m.hold_reason,
+    c.username, c.key_id, c.nonce, c.ciphertext, q.quota, coalesce(q.spent, 0) AS spent, coalesce(q.sent, 0) AS sent,
+    coalesce(q.in_doubt, 0) AS in_doubt, coalesce(q.failed, 0) AS failed
+FROM mailboxes m
+LEFT JOIN credentials c ON c.mailbox_id = m.id
+LEFT JOIN quotas q ON q.mailbox_id = m.id AND q.day = :day
+WHERE m.active AND m.id % :count = CAST(:number AS integer) - 1
+"""
+_PAGE = text(_COLUMNS + " AND m.id > :after ORDER BY m.id LIMIT :page")
+_NAMED = text(_COLUMNS + " AND m.id = ANY (CAST(:ids AS bigint[])) ORDER BY m.id")
+
+_PLAN = text("""
+INSERT INTO quotas AS q (day, mailbox_id, quota)
+SELECT :day, id, CAST(:quota AS integer)
+FROM (SELECT id FROM mailboxes WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id FOR UPDATE) AS locked
+ON CONFLICT (day, mailbox_id) DO UPDATE SET quota = greatest(excluded.quota, q.spent)
+WHERE q.quota <> greatest(excluded.quota, q.spent)
+""")
+
+_CHANGED = text("""
+SELECT id FROM mailboxes
+WHERE changed_at >= CAST(:since AS timestamptz) AND id % :count = CAST(:number AS integer) - 1
+""")
+
+_POOL = text("""
+SELECT coalesce(array_agg(id ORDER BY user_id, id), '{}') AS ids, coalesce(array_agg(user_id ORDER BY user_id, id), '{}') AS users
+FROM mailboxes WHERE active
+""")
+
+
+def _row(row: Any, quota: int, read_at: float) -> MailboxRow:
+    sealed = Sealed(row.key_id, row.nonce, row.ciphertext) if row.key_id is not None else None
+    return MailboxRow(
+        id=row.id,
+        user_id=row.user_id,
+        address=row.address,
+        display_name=row.display_name,
+        smtp_host=row.smtp_host,
+        smtp_port=row.smtp_port,
+        smtp_security=row.smtp_security,
+        in_flight=row.in_flight,
+        not_before=row.not_before,
+        hold_reason=row.hold_reason,
+        username=row.username,
+        sealed=sealed,
+        quota=max(quota, row.spent),
+        spent=row.spent,
+        sent=row.sent,
+        in_doubt=row.in_doubt,
+        failed=row.failed,
+        read_at=read_at,
+    )
+
+
+async def _planned(
+    connection: AsyncConnection, portion: Portion, rows: Sequence[Any], read_at: float
+) -> list[MailboxRow]:
+    """Write the quotas that are missing or wrong among these rows, and return the rows with them."""
+    wrong = [row.id for row in rows if row.quota != max(portion.quota, row.spent)]
+    if wrong:
+        await connection.execute(_PLAN, {"day": portion.day, "ids": wrong, "quota": portion.quota})
+    return [_row(row, portion.quota, read_at) for row in rows]
+
+
+async def everything(database: Database, portion: Portion) -> AsyncIterator[list[MailboxRow]]:
+    """The whole portion in pages of ascending ids, each planned for the day in a transaction of its own."""
+    after = -1
+    rows: Sequence[Any] = []
+    while after < 0 or len(rows) == PAGE:
+        read_at = boottime()
+        async with database.reading() as connection:
+            rows = (
+                await connection.execute(
+                    _PAGE,
+                    {
+                        "day": portion.day,
+                        "count": portion.count,
+                        "number": portion.number,
+                        "after": after,
+                        "page": PAGE,
+                    },
+                )
+            ).all()
+            page = await _planned(connection, portion, rows, read_at)
+        if not page:
+            return
+        after = page[-1].id
+        yield page
+
+
+async def named(connection: AsyncConnection, portion: Portion, ids: Sequence[int]) -> list[MailboxRow]:
+    """Those of ``ids`` that are active and in the portion, planned for the day. What is missing is not the worker's any more."""
+    read_at = boottime()
+    rows = (
+        await connection.execute(
+            _NAMED,
+            {"day": portion.day, "count": portion.count, "number": portion.number, "ids": list(ids)},
+        )
+    ).all()
+    return await _planned(connection, portion, rows, read_at)
+
+
+async def changed(connection: AsyncConnection, portion: Portion, since: datetime) -> list[int]:
+    """The portion's mailboxes, active or not, that a person or an import changed since ``since``."""
+    rows = await connection.execute(
+        _CHANGED, {"since": since, "count": portion.count, "number": portion.number}
+    )
+    return [row.id for row in rows]
+
+
+async def last_change(connection: AsyncConnection) -> datetime | None:
+    """When any mailbox of the fleet changed last; None in an empty one."""
+    found: datetime | None = await connection.scalar(text("SELECT max(changed_at) FROM mailboxes"))
+    return found
+
+
+async def pool(connection: AsyncConnection) -> tuple[list[int], list[int]]:
+    """Every active mailbox of the fleet, ordered by user: (ids, their users)."""
+    row = (await connection.execute(_POOL)).one()
+    return row.ids, row.users

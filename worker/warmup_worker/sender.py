@@ -1,0 +1,207 @@
+"""One mailbox's turn: connect, claim, send, settle. Every way out is named here, and none leaves a claim without an outcome.
+
+```
+no recipient ----------------------> look again later
+no credential, no connection ------> defer: a rest and its reason, no quota spent
+claim refused ---------------------> goodbye, wake again when the row says
+claimed ---> verdict, or a cancellation: failed before the dot, in doubt after it ---> settle, goodbye, rest
+```
+The slot is free as soon as the outcome is queued; goodbye and the commit of the outcome follow. A mailbox is in flight in
+memory until its outcome is committed, as it is in the database.
+Fails: an unexpected exception settles the mail by the same rule as a cancellation, is counted and logged, and touches no
+other mailbox.
+"""
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from warmup_core import pacing
+from warmup_core.credentials import Keys, Undecipherable
+from warmup_core.types import MailState
+from warmup_worker import mailer
+from warmup_worker.batches import Claims, Outcomes
+from warmup_worker.claiming import Ask, Claim, Refusal
+from warmup_worker.clock import DatabaseClock, boottime
+from warmup_worker.content import Unwritable, compose
+from warmup_worker.keeper import Keeper
+from warmup_worker.lease import Lease, Orders
+from warmup_worker.mailer import Login, NotConnected, Server, Session, Verdict
+from warmup_worker.metrics import Metrics
+from warmup_worker.network import parse_networks
+from warmup_worker.settling import Deferral, Outcome
+from warmup_worker.shard import Mailbox, Shard
+from warmup_worker.timing import Timing
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Turn:
+    """A turn under way. ``free`` gives its slot back, once."""
+
+    mailbox: Mailbox
+    free: Callable[[], None]
+    session: Session | None = None
+    claim: Claim | None = None
+    settled: asyncio.Future[None] | None = None
+    """Set when the outcome is queued, done when it is committed. From then on no other outcome counts."""
+    task: asyncio.Task[None] = field(init=False)
+
+    @property
+    def dotted(self) -> bool:
+        """Whether the dot was written: from then on the mail may have been accepted."""
+        return self.session is not None and self.session.dotted is not None
+
+
+class Sender:
+    """Takes mailboxes through their turns."""
+
+    def __init__(
+        self,
+        *,
+        lease: Lease,
+        shard: Shard,
+        keeper: Keeper,
+        claims: Claims,
+        outcomes: Outcomes,
+        clock: DatabaseClock,
+        timing: Timing,
+        metrics: Metrics,
+        keys: Callable[[], Keys],
+        authorities: Callable[[], ssl.SSLContext],
+        local_hostname: str,
+    ) -> None:
+        self._lease, self._shard, self._keeper = lease, shard, keeper
+        self._claims, self._outcomes = claims, outcomes
+        self._clock, self._timing, self._metrics = clock, timing, metrics
+        self._keys, self._authorities, self._local_hostname = keys, authorities, local_hostname
+
+    async def take(self, turn: Turn) -> None:
+        """The whole turn of a mailbox. Cancelled, it still settles what it claimed."""
+        try:
+            await self._take(turn)
+        except asyncio.CancelledError:
+            self._break_off(turn, "shutdown")
+        except Exception:
+            log.exception("mailbox %d: its turn ended unexpectedly", turn.mailbox.id)
+            self._metrics.errors.labels("turn").inc()
+            self._break_off(turn, "an unexpected error, see the worker's log", error=True)
+        finally:
+            turn.free()
+            if turn.session is not None:
+                turn.session.close()
+        if turn.settled is not None:
+            await asyncio.shield(turn.settled)
+
+    async def _take(self, turn: Turn) -> None:
+        mailbox, orders = turn.mailbox, self._lease.orders
+        assert orders is not None  # whoever starts turns has looked
+        recipient = self._keeper.pool.recipient(
+            mailbox.id,
+            mailbox.user_id,
+            orders.token,
+            orders.day,
+            mailbox.spent + mailbox.failed + mailbox.attempts,
+        )
+        if recipient is None:
+            self._shard.no_recipient(mailbox, self._clock.now())
+            return
+        try:
+            turn.session = await self._open(mailbox, orders)
+        except NotConnected as failure:
+            self._metrics.failures.labels(failure.phase).inc()
+            self._defer(mailbox, failure.phase, failure.reason)
+            return
+        settings = orders.settings
+        cooldown = random.randint(settings.cooldown_min_ms, settings.cooldown_max_ms)  # noqa: S311 - pacing
+        answer = await self._claims.ask(Ask(mailbox.id, recipient, cooldown))
+        if not isinstance(answer, Claim):
+            if answer.reason is Refusal.REPLACED:
+                self._lease.replaced.set()
+            elif answer.reason in {Refusal.EPOCH, Refusal.PAUSED, Refusal.NO_FLEET, Refusal.NOT_MINE}:
+                self._lease.hurry()
+            self._shard.refused(mailbox, answer, self._clock.now(), random.random())  # noqa: S311
+            turn.free()
+            await turn.session.quit()
+            return
+        turn.claim = answer
+        self._shard.claimed(mailbox, answer)
+        verdict = await self._deliver(turn.session, answer, mailbox, orders.token)
+        self._settle(turn, answer, verdict)
+        turn.free()
+        await turn.session.quit()
+
+    async def _open(self, mailbox: Mailbox, orders: Orders) -> Session:
+        """A session for this mailbox. Raises NotConnected, also where its credential cannot be read."""
+        if mailbox.sealed is None or mailbox.username is None:
+            raise NotConnected("credential", "none is stored; import the mailbox again")
+        try:
+            password = self._keys().open(mailbox.address, mailbox.sealed)
+        except Undecipherable as error:
+            raise NotConnected("credential", str(error)) from None
+        return await Session.open(
+            Server(mailbox.smtp_host, mailbox.smtp_port, mailbox.smtp_security),
+            Login(mailbox.username, password),
+            context=self._authorities(),
+            allowed=parse_networks(orders.settings.smtp_allowed_networks),
+            local_hostname=self._local_hostname,
+            timing=self._timing,
+        )
+
+    async def _deliver(self, session: Session, claim: Claim, mailbox: Mailbox, token: str) -> Verdict:
+        try:
+            mail = compose(claim, mailbox.address, mailbox.display_name, token)
+        except Unwritable as error:
+            return Verdict(MailState.FAILED, "mail", mailer.readable(str(error)))
+        return await session.deliver(mail, lambda: claim.age)
+
+    def _defer(self, mailbox: Mailbox, phase: str, reason: str) -> None:
+        rest = pacing.backoff(mailbox.failures + 1, random.random())  # noqa: S311 - jitter, no secret
+        hold = f"{phase}: {reason}"
+        self._outcomes.defer(Deferral(mailbox.id, int(rest * 1000), hold))
+        now = self._clock.now()
+        self._shard.deferred(mailbox, hold, now + rest, now)
+
+    def _settle(self, turn: Turn, claim: Claim, verdict: Verdict) -> None:
+        """Queue the outcome, once; when it is committed the mailbox rests."""
+        if turn.settled is not None:
+            return
+        mailbox = turn.mailbox
+        dotted = turn.session.dotted if turn.session is not None else None
+        hold, rest = None, claim.cooldown_ms / 1000
+        if verdict.state is MailState.FAILED and not verdict.handed_back:
+            hold = f"{verdict.phase}: {verdict.reply}"
+            rest = max(rest, pacing.backoff(mailbox.failures + 1, random.random()))  # noqa: S311
+        outcome = Outcome(
+            mailbox_id=mailbox.id,
+            day=claim.day,
+            mail_id=claim.mail_id,
+            state=verdict.state,
+            phase=verdict.phase,
+            reply=verdict.reply,
+            rest_ms=int(rest * 1000),
+            hold=hold,
+            dotted=dotted,
+        )
+        until = self._clock.now() + rest - (0.0 if dotted is None else boottime() - dotted)
+        turn.settled = self._outcomes.settle(outcome)
+        turn.settled.add_done_callback(
+            lambda _: self._shard.ended(mailbox, verdict.state, claim.day, hold, until, self._clock.now())
+        )
+
+    def _break_off(self, turn: Turn, why: str, *, error: bool = False) -> None:
+        """End a turn that did not come to its own end, by what is known: failed before the dot, in doubt after it."""
+        if turn.claim is None:
+            if error:
+                self._defer(turn.mailbox, "error", why)
+            return
+        dotted = turn.session is not None and turn.session.dotted is not None
+        if dotted:
+            verdict = Verdict(MailState.IN_DOUBT, "dot", f"{why}: the reply to the dot was not awaited")
+        else:
+            verdict = Verdict(MailState.FAILED, "claim", f"handed back: {why}", handed_back=not error)
+        self._settle(turn, turn.claim, verdict)

@@ -1,0 +1,133 @@
+"""The worker's HTTP side: liveness, readiness, Prometheus metrics, and today's account as JSON.
+
+Every answer is made from sums that are kept anyway, so a scrape costs the same for ten mailboxes and for a hundred thousand.
+``/healthz`` fails only when a loop stopped coming round: an outage of the database is nothing that a restart would mend.
+``/readyz`` says why in one sentence, also when it is ready. Nothing here names a mailbox, an address or a credential.
+"""
+
+import json
+
+from aiohttp import web
+from prometheus_client import Gauge
+from prometheus_client.exposition import choose_encoder
+
+from warmup_core import __version__
+from warmup_worker.metrics import Metrics
+from warmup_worker.report import Report
+
+
+class Telemetry:
+    """The server. Port 0 takes a free one; ``port`` tells which."""
+
+    def __init__(self, report: Report, metrics: Metrics, host: str, port: int) -> None:
+        self._report, self._registry = report, metrics.registry
+        self._host, self.port = host, port
+        application = web.Application()
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
+        application.router.add_get("/metrics", self._metrics)
+        application.router.add_get("/api/warmup/metrics", self._api_metrics)
+        application.router.add_get("/api/warmup/quota", self._api_quota)
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        self._gauges()
+
+    def _gauges(self) -> None:
+        report = self._report
+        for name, text, read in (
+            ("in_flight", "Mails claimed and not settled.", lambda: report.in_flight),
+            ("mailboxes", "Mailboxes this worker owns.", lambda: report.account().mailboxes),
+            ("due", "Mails that today's quotas ask for.", lambda: report.account().due),
+            ("sent", "Mails sent today.", lambda: report.account().sent),
+            ("behind", "Mails whose time of today has passed unsent.", lambda: report.account().behind),
+            (
+                "heartbeat_age_seconds",
+                "Seconds since the last heartbeat arrived.",
+                lambda: report.heartbeat_age,
+            ),
+        ):
+            Gauge(f"warmup_worker_{name}", text, registry=self._registry).set_function(read)
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the port is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        trouble = self._report.dead()
+        return web.Response(text=f"{trouble or 'ok'}\n", status=503 if trouble else 200)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        it = self._report.readiness()
+        return web.Response(text=f"{it.reason}\n", status=200 if it.ready else 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+    async def _api_metrics(self, request: web.Request) -> web.Response:
+        accept = request.headers.get("Accept", "")
+        if "text/plain" in accept or "openmetrics" in accept:
+            return await self._metrics(request)
+        account = self._report.account()
+        orders = self._report.orders
+        figures: dict[str, object] = {
+            "warmup_version": __version__,
+            "warmup_worker": self._report.number,
+            "warmup_workers": orders.worker_count if orders else 0,
+            "warmup_epoch": orders.epoch if orders else 0,
+            "warmup_paused": orders.paused if orders else False,
+            "warmup_ready": self._report.readiness().ready,
+            "warmup_mailboxes": account.mailboxes,
+            "warmup_mails_due": account.due,
+            "warmup_mails_sent": account.sent,
+            "warmup_mails_failed": account.failed,
+            "warmup_mails_in_doubt": account.in_doubt,
+            "warmup_mails_in_flight": account.in_flight,
+            "warmup_mails_scheduled": account.scheduled,
+            "warmup_mails_deferred": account.deferred,
+            "warmup_mails_skipped": account.skipped,
+            "warmup_mails_behind": account.behind,
+            "warmup_mailboxes_met": account.met,
+            "warmup_heartbeat_age_seconds": round(min(self._report.heartbeat_age, 1e9), 3),
+        }
+        for metric in self._registry.collect():
+            for sample in metric.samples:
+                if sample.name.endswith("_total"):
+                    label = "_".join(sample.labels.values())
+                    figures["_".join(filter(None, [sample.name.removesuffix("_total"), label, "total"]))] = (
+                        int(sample.value)
+                    )
+        return _json(figures)
+
+    async def _api_quota(self, _: web.Request) -> web.Response:
+        account, orders = self._report.account(), self._report.orders
+        return _json(
+            {
+                "worker": self._report.number,
+                "workers": orders.worker_count if orders else 0,
+                "day": orders.day.isoformat() if orders else None,
+                "paused": orders.paused if orders else False,
+                "mailboxes": account.mailboxes,
+                "due": account.due,
+                "sent": account.sent,
+                "failed": account.failed,
+                "in_doubt": account.in_doubt,
+                "in_flight": account.in_flight,
+                "scheduled": account.scheduled,
+                "deferred": account.deferred,
+                "skipped": account.skipped,
+                "met": account.met,
+                "behind": account.behind,
+                "reasons": account.reasons,
+            }
+        )
+
+
+def _json(figures: dict[str, object]) -> web.Response:
+    return web.Response(text=json.dumps(figures, indent=2) + "\n", content_type="application/json")
