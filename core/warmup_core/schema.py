@@ -108,6 +108,7 @@ GRANTS = [
     "GRANT SELECT, INSERT, UPDATE ON workers TO {role}",
     "GRANT UPDATE (in_flight, not_before, hold_reason) ON mailboxes TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON quotas, mails TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON rate_limits TO {role}",
     "GRANT USAGE ON SEQUENCE incarnations, mail_ids TO {role}",
     "GRANT SELECT ON v_mails_last_hour, v_quota_today, v_worker_mailboxes TO {role}",
     "ALTER ROLE {role} SET lock_timeout = '2s'",
@@ -124,6 +125,7 @@ async def grant_worker(connection: AsyncConnection, role: str) -> None:
             "SELECT has_table_privilege(:role, 'mails', 'INSERT')"
             " AND has_column_privilege(:role, 'mailboxes', 'in_flight', 'UPDATE')"
             " AND has_table_privilege(:role, 'quotas', 'UPDATE')"
+            " AND has_table_privilege(:role, 'rate_limits', 'UPDATE')"
         ),
         {"role": role},
     )

@@ -23,6 +23,13 @@ class FleetSettings(BaseModel):
     cooldown_max_ms: int = Field(300_000, ge=0)
     max_concurrent_sends: int = Field(50, ge=1, le=500)
     smtp_allowed_networks: tuple[str, ...] = ()
+    per_minute_limit: int | None = Field(2500, ge=1)
+    per_hour_limit: int | None = Field(150_000, ge=1)
+    per_worker_per_hour_limit: int | None = Field(None, ge=1)
+    per_user_per_hour_limit: int | None = Field(None, ge=1)
+    per_domain_per_day_limit: int | None = Field(None, ge=1)
+    per_mailbox_per_day_limits: dict[str, int] = Field({"gmail": 500})
+    """By the name of the provider."""
 
 
 def from_spec(spec: WarmupFleetSpec) -> FleetSettings:
@@ -35,4 +42,10 @@ def from_spec(spec: WarmupFleetSpec) -> FleetSettings:
         cooldown_max_ms=max(milliseconds(spec.pacing.cooldown.min), milliseconds(spec.pacing.cooldown.max)),
         max_concurrent_sends=spec.workers.max_concurrent_sends,
         smtp_allowed_networks=tuple(spec.smtp.allowed_networks),
+        per_minute_limit=spec.limits.per_minute,
+        per_hour_limit=spec.limits.per_hour,
+        per_worker_per_hour_limit=spec.limits.per_worker_per_hour,
+        per_user_per_hour_limit=spec.limits.per_user_per_hour,
+        per_domain_per_day_limit=spec.limits.per_domain_per_day,
+        per_mailbox_per_day_limits={it.name: it.per_mailbox_per_day for it in spec.limits.providers},
     )

@@ -19,6 +19,7 @@ StartOfWindow = Annotated[str, StringConstraints(pattern=START_PATTERN, max_leng
 EndOfWindow = Annotated[str, StringConstraints(pattern=TIME_OF_DAY_PATTERN, max_length=8)]
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 DataKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
+ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 Cidr = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", max_length=49)]
 
 
@@ -111,6 +112,45 @@ class Pacing(_Model):
     )
 
 
+class ProviderLimit(_Model):
+    """What one mailbox at a provider may send."""
+
+    name: ProviderName = Field(
+        description="Name of the provider, such as gmail or microsoft365, or the name of a mail host."
+    )
+    per_mailbox_per_day: int = Field(
+        ge=1, le=100_000, description="Most mails that one mailbox there sends in any 24 hours."
+    )
+
+
+class Limits(_Model):
+    """How many mails may be sent in a rolling stretch of time."""
+
+    per_minute: int | None = Field(
+        2500, ge=1, le=1_000_000, description="Most mails of the whole fleet in any minute; null is no limit."
+    )
+    per_hour: int | None = Field(
+        150_000, ge=1, le=60_000_000, description="Most mails of the whole fleet in any hour; null is no limit."
+    )
+    per_user_per_hour: int | None = Field(
+        None, ge=1, le=60_000_000, description="Most mails of one user's mailboxes in any hour; null is no limit."
+    )
+    per_worker_per_hour: int | None = Field(
+        None, ge=1, le=60_000_000, description="Most mails that one worker sends in any hour; null is no limit."
+    )
+    per_domain_per_day: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000_000,
+        description="Most mails from addresses of one domain in any 24 hours; null is no limit.",
+    )
+    providers: list[ProviderLimit] = Field(
+        [ProviderLimit(name="gmail", per_mailbox_per_day=500)],
+        max_length=32,
+        description="Most mails of one mailbox in any 24 hours, by the provider of its mail host.",
+    )
+
+
 class Smtp(_Model):
     """What the workers may connect to and trust."""
 
@@ -167,6 +207,10 @@ class WarmupFleetSpec(_Model):
     workers: Workers = Field(default_factory=Workers, description="Number, size and pods of the workers.")
     pacing: Pacing = Field(
         default_factory=Pacing, description="How a day's mails are spread over the window."
+    )
+    limits: Limits = Field(
+        default_factory=Limits,
+        description="Most mails in a rolling minute, hour or day, counted when a mail is claimed.",
     )
     smtp: Smtp = Field(
         default_factory=Smtp, description="What the workers may connect to and whose certificates they trust."
@@ -253,6 +297,9 @@ RULES: Mapping[str, list[tuple[str, str]]] = {
     ],
     "spec.schedule": [
         ("self.from < self.to", "schedule.from must lie before schedule.to on the same day"),
+    ],
+    "spec.limits.providers": [
+        ("self.all(one, self.exists_one(other, other.name == one.name))", "limits.providers names each provider once"),
     ],
     "spec.pacing.cooldown": [
         (

@@ -150,5 +150,13 @@ mails = Table(
     Index("mails_one_open", "day", "mailbox_id", unique=True, postgresql_where=text("state = 'intent'")),
     Index("mails_open_since", "claimed_at", postgresql_where=text("state = 'intent'")),
     Index("mails_settled_at", "settled_at"),
+    Index("mails_of_mailbox", "mailbox_id", "claimed_at"),
     postgresql_partition_by="RANGE (day)",
+)
+
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("tat", _instant, nullable=False, server_default=text("'-infinity'")),
 )
