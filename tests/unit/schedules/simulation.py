@@ -6,8 +6,9 @@ plays the engine as simply as it can be: it wakes mailboxes, asks the schedule, 
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import Enum
 from itertools import count
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ class Mailbox:
         self.id, self.plan, self.quota, self.cooldown = id_, plan, quota, cooldown
         self.seed = f"{seed}{id_}"
         self.spent = 0
-        self.not_before = plan.opens - timedelta(days=1)
+        self.not_before = self.due_at = plan.opens - timedelta(days=1)
 
     def owed(self) -> Owed:
         return Owed(self.plan, self.quota, self.spent, self.not_before, self.seed)
@@ -65,11 +66,12 @@ class Mailbox:
 
 
 class Claim(NamedTuple):
-    """One mail: when it was claimed, for which mailbox, by which worker."""
+    """One mail: when it was claimed, for which mailbox, by which worker, and since when it was due."""
 
     at: datetime
     mailbox: int
     worker: int
+    due: datetime
 
 
 class Worker:
@@ -98,6 +100,12 @@ class Worker:
         """Each turn of the schedule's reason, and when it came."""
 
 
+class _Event(Enum):
+    LOOK = "look"
+    CLAIM = "claim"
+    SETTLE = "settle"
+
+
 class Fleet:
     """Workers under common limits. ``claims`` and ``refusals`` (by a limit) are what happened."""
 
@@ -109,7 +117,7 @@ class Fleet:
         self.claims: list[Claim] = []
         self.refusals: list[datetime] = []
         self._limits = {worker.number: (*limits, *worker.limits) for worker in workers}
-        self._events: list[tuple[datetime, int, Callable[[datetime], None]]] = []
+        self._events: list[tuple[datetime, int, _Event, Worker, Mailbox | None]] = []
         self._order = count()
 
     def run(self, start: datetime, end: datetime) -> None:
@@ -120,15 +128,22 @@ class Fleet:
                 self._sleep(start, worker, mailbox)
             self._look(start, worker)
         while self._events and self._events[0][0] < end:
-            now, _, event = heapq.heappop(self._events)
-            event(now)
+            now, _, event, worker, mailbox = heapq.heappop(self._events)
+            if mailbox is None:
+                if worker.looks_at == now:
+                    self._look(now, worker)
+            elif event is _Event.CLAIM:
+                self._claim(now, worker, mailbox)
+            else:
+                self._settle(now, worker, mailbox)
 
-    def _at(self, when: datetime, event: Callable[[datetime], None]) -> None:
-        heapq.heappush(self._events, (when, next(self._order), event))
+    def _at(self, when: datetime, event: _Event, worker: Worker, mailbox: Mailbox | None = None) -> None:
+        heapq.heappush(self._events, (when, next(self._order), event, worker, mailbox))
 
     def _sleep(self, now: datetime, worker: Worker, mailbox: Mailbox) -> None:
         found = worker.schedule.wake(now, mailbox.owed(), worker.since)
         if found.at is not None:
+            mailbox.due_at = found.at
             heapq.heappush(worker.asleep, (found.at, mailbox.id))
 
     def _look(self, now: datetime, worker: Worker) -> None:
@@ -144,24 +159,19 @@ class Fleet:
             worker.reasons.append((now, answer.reason))
         for unused in offered[len(answer.starts) :]:
             heapq.heappush(worker.due, unused)
-        worker.in_flight += len(answer.starts)
-        worker.most_in_flight = max(worker.most_in_flight, worker.in_flight)
+        if answer.starts:
+            worker.in_flight += len(answer.starts)
+            worker.most_in_flight = max(worker.most_in_flight, worker.in_flight)
         for start in answer.starts:
-            self._at(start.at, self._claiming(worker, worker.mailboxes[start.mailbox]))
+            self._at(start.at, _Event.CLAIM, worker, worker.mailboxes[start.mailbox])
         if answer.look_again is not None:
-            self._at(answer.look_again, self._looking(worker))
+            self._at(answer.look_again, _Event.LOOK, worker)
 
     def _most_urgent(self, now: datetime, worker: Worker, wanted: int) -> list[Due]:
         while worker.asleep and worker.asleep[0][0] <= now:
             at, id_ = heapq.heappop(worker.asleep)
             heapq.heappush(worker.due, Due(worker.schedule.deadline(worker.mailboxes[id_].owed()), at, id_))
         return [heapq.heappop(worker.due) for _ in range(min(wanted, len(worker.due)))]
-
-    def _looking(self, worker: Worker) -> Callable[[datetime], None]:
-        return lambda now: self._look(now, worker) if worker.looks_at == now else None
-
-    def _claiming(self, worker: Worker, mailbox: Mailbox) -> Callable[[datetime], None]:
-        return lambda now: self._claim(now, worker, mailbox)
 
     def _claim(self, now: datetime, worker: Worker, mailbox: Mailbox) -> None:
         limits = self._limits[worker.number]
@@ -179,8 +189,8 @@ class Fleet:
             for limit in limits:
                 limit.count(now)
             mailbox.claim(now)
-            self.claims.append(Claim(now, mailbox.id, worker.number))
-            self._at(now + self.send, lambda at: self._settle(at, worker, mailbox))
+            self.claims.append(Claim(now, mailbox.id, worker.number, mailbox.due_at))
+            self._at(now + self.send, _Event.SETTLE, worker, mailbox)
 
     def _settle(self, now: datetime, worker: Worker, mailbox: Mailbox) -> None:
         self._sleep(now, worker, mailbox)
