@@ -26,12 +26,12 @@ Invariants: total (any text, bytes, phase), pure, and blind to case, spacing and
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
+from warmup_core.reply_concepts import CONCEPTS
 from warmup_core.reply_rules import ALLOWED, BEFORE_LOGIN, RELAY, RULES, Reaction, Rule, Scope, Wait
-from warmup_core.reply_text import Reply, read, seconds_to_wait
-from warmup_core.reply_words import CONCEPTS
+from warmup_core.reply_text import read, seconds_to_wait
 
 __all__ = ["ALLOWED", "PHASES", "RULES", "Reaction", "Rule", "Scope", "Verdict", "classify"]
 
@@ -95,11 +95,7 @@ def classify(
     phase = phase if phase in PHASES else "after_dot"
     provider = (provider or "").casefold()
     heard = read(reply)
-    says = _Saying(heard.text)
-    rule = next(rule for rule in RULES if _matches(rule, heard, says, phase, provider))
-    scope, reaction = _outcome(rule, says, phase, provider)
-    hint = rule.hint and reaction not in _NO_HINT
-    retry_after = seconds_to_wait(heard.text) if hint else None
+    rule, scope, reaction, retry_after = _judge(heard.code, heard.enhanced, heard.text, phase, provider)
     lonely = rule.name.endswith("too-many-recipients") and single_recipient
     said = heard.shown[:_SHOWN] + ("..." if len(heard.shown) > _SHOWN else "")
     return Verdict(
@@ -112,6 +108,19 @@ def classify(
         wait=_wait(rule, reaction, retry_after, attempt),
         alert=rule.alert or lonely or reaction in _ALERTS,
     )
+
+
+@lru_cache(maxsize=4_096)
+def _judge(
+    code: int | None, enhanced: str, text: str, phase: str, provider: str
+) -> tuple[Rule, Scope, Reaction, int | None]:
+    """Cached, because a provider in trouble gives thousands the same answer (ids are no part of the text)."""
+    says = _Saying(text)
+    shown = "" if code is None else str(code)
+    rule = next(rule for rule in RULES if _matches(rule, shown, enhanced, says, phase, provider))
+    scope, reaction = _outcome(rule, says, phase, provider)
+    timed = rule.hint and reaction not in _NO_HINT
+    return rule, scope, reaction, seconds_to_wait(text) if timed else None
 
 
 class _Saying:
@@ -135,12 +144,11 @@ def _pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _matches(rule: Rule, reply: Reply, says: _Saying, phase: str, provider: str) -> bool:
-    code = "" if reply.code is None else str(reply.code)
+def _matches(rule: Rule, code: str, enhanced: str, says: _Saying, phase: str, provider: str) -> bool:
     return (
         _pattern(rule.codes).fullmatch(code) is not None
         and (rule.phases is None or phase in rule.phases)
-        and _pattern(rule.enhanced).fullmatch(reply.enhanced) is not None
+        and _pattern(rule.enhanced).fullmatch(enhanced) is not None
         and _pattern(rule.providers).fullmatch(provider) is not None
         and all(says(either) for either in rule.says)
         and not any(says(either) for either in rule.unless)

@@ -62,11 +62,27 @@ _SLOW_EGRESS: Final[Outcome] = (Scope.EGRESS, Reaction.SLOW_PROVIDER)
 _SLOW_DOMAIN: Final[Outcome] = (Scope.DOMAIN, Reaction.SLOW_PROVIDER)
 _SLOW_PROVIDER: Final[Outcome] = (Scope.PROVIDER, Reaction.SLOW_PROVIDER)
 
-_RATE: Final[Mapping[Scope, Reaction]] = dict([_SLOW_EGRESS, _SLOW_TENANT, _SLOW_DOMAIN, _SLOW_MAILBOX, _SLOW_PROVIDER])
+_RATE: Final[Mapping[Scope, Reaction]] = dict(
+    [_SLOW_EGRESS, _SLOW_TENANT, _SLOW_DOMAIN, _SLOW_MAILBOX, _SLOW_PROVIDER]
+)
 _QUOTA: Final[Mapping[Scope, Reaction]] = dict([_SLOW_EGRESS, _TENANT, _DOMAIN, _PAUSE, _SLOW_PROVIDER])
 
 ALLOWED: Final[frozenset[Outcome]] = frozenset(
-    {_ACCEPTED, _DOUBT, _RETRY, _FAIL, _OTHER, _SUPPRESS, _PAUSE, _FIX, _TENANT, _DOMAIN, _EGRESS, *_RATE.items(), *_QUOTA.items()}
+    {
+        _ACCEPTED,
+        _DOUBT,
+        _RETRY,
+        _FAIL,
+        _OTHER,
+        _SUPPRESS,
+        _PAUSE,
+        _FIX,
+        _TENANT,
+        _DOMAIN,
+        _EGRESS,
+        *_RATE.items(),
+        *_QUOTA.items(),
+    }
 )
 
 
@@ -81,7 +97,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Rule:
-    """All conditions must hold. ``says``, ``unless``: concepts of reply_words.py; "a|b" is either. Patterns match a whole code."""
+    """All conditions must hold. ``says``, ``unless``: concepts of reply_concepts.py; "a|b" is either. Patterns match a whole code."""
 
     name: str
     outcome: Outcome | Mapping[Scope, Reaction]
@@ -123,6 +139,7 @@ _5321: Final = "RFC 5321 4.2, 4.5.3"
 _3463: Final = "RFC 3463"
 _4954: Final = "RFC 4954 6"
 _7372: Final = "RFC 7372"
+_SES: Final = "docs.aws.amazon.com: SES sending quotas"
 _SHAPING: Final = "KumoMTA shaping rules; the text"
 _TEXT: Final = "the text, as providers word it"
 
@@ -158,22 +175,24 @@ RULES: Final[tuple[Rule, ...]] = (
          says=("quota exceeded",), unless=("sends", "long period", "fast")),
     Rule("recipient-over-quota-2.2", _SUPPRESS, "the recipient's quota is used up", _3463, enhanced=r"[45]\.2\.2", phases=_RECIPIENT_KNOWN,
          says=("quota exceeded",), unless=("sends", "long period", "fast")),
+    Rule("recipient-over-quota-rcpt", _SUPPRESS, "the recipient's quota is used up", _3463, phases=frozenset({"rcpt"}), says=("box limit", "limit"),
+         unless=("sends", "long period", "fast", "you", "our address", "tenant", "domain")),
     Rule("server-short", _RETRY, "the server is short of storage or resources", _5321, says=("storage short",)),
-    # this message
-    Rule("too-many-recipients", _RETRY, "too many recipients in one transaction", "RFC 5321 4.5.3.1.10", says=("too many recipients",),
-         unless=("long period", "our address", "fast")),
-    Rule("too-big", _FAIL, "the message is too big", _3463, says=("too big",), codes="5.."),
-    Rule("bad-content", _FAIL, "this message's content or form is refused", _TEXT, says=("bad content",), codes="5.."),
-    Rule("content-refused-4xx", _FAIL, "this message is refused for what it holds", _TEXT, codes="4..", phases=_CONTENT_KNOWN,
-         says=("too big|bad content|message is spam",), unless=("temporary", "later", "trouble", "our address", "fast", "domain fails", "limit")),
-    Rule("message-is-spam", _FAIL, "this message looks like spam", _TEXT, says=("message is spam",), codes="5..", phases=_SENDING,
-         unless=("ip word", "block list", "domain listed", "our reputation", "unusual rate", "fast", "limit", "account blocked", "account off")),
     # our domain
     Rule("unusual-rate", _RATE, "the provider sees an unusual rate", _GOOGLE, says=("unusual rate",), wait=Wait(1_800, 2, 14_400)),
     Rule("domain-authentication", _DOMAIN, "SPF, DKIM or DMARC of our domain fails: correct its DNS records", _GOOGLE, says=("domain fails",)),
     Rule("sender-domain-unknown", _DOMAIN, "our domain is not found in DNS", _3463, says=("sender domain unknown",)),
     Rule("domain-not-verified", _DOMAIN, "our domain is not verified at the provider, or may not send", _TEXT, says=("domain not verified",)),
-    Rule("domain-listed", _DOMAIN, "our domain is listed or has a bad reputation", _TEXT, says=("domain listed",)),
+    Rule("domain-listed", _DOMAIN, "our domain is listed or has a bad reputation", _TEXT, says=("domain listed",), unless=("no such user",)),
+    # this message
+    Rule("too-many-recipients", _RETRY, "too many recipients in one transaction", "RFC 5321 4.5.3.1.10", says=("too many recipients",),
+         unless=("long period", "our address", "fast")),
+    Rule("too-big", _FAIL, "the message is too big", _3463, says=("too big",), phases=_SENDING),
+    Rule("bad-content", _FAIL, "this message's content or form is refused", _TEXT, says=("bad content",), codes="5.."),
+    Rule("content-refused-4xx", _FAIL, "this message is refused for what it holds", _TEXT, codes="4..", phases=_CONTENT_KNOWN,
+         says=("bad content|spam",), unless=("temporary", "later", "trouble", "our address", "fast", "domain fails", "limit")),
+    Rule("message-is-spam", _FAIL, "this message looks like spam", _TEXT, says=("message is spam",), codes="5..", phases=_SENDING,
+         unless=("ip word", "block list", "domain listed", "our reputation", "unusual rate", "fast", "limit", "account blocked", "account off")),
     # logins that come too often: before the rates, whose words they share
     Rule("too-many-logins", _PAUSE, "too many logins: wait", _GOOGLE, says=("too many logins",), unless=("our address",), codes="4..", phases=_AUTH,
          wait=Wait(60, 2)),
@@ -182,12 +201,19 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("too-many-logins-5xx", _PAUSE, "too many logins: wait", _TEXT, says=("too many logins",), unless=("bad login", "our address"),
          codes="5..", phases=_AUTH, wait=Wait(60, 2)),
     # rates and quotas, by whom the text names
-    Rule("ip-deferred", _SLOW_EGRESS, "the provider slows our IP", _SHAPING, codes="4..", says=("our address", "temporary|later|fast|limit|too much"),
-         unless=("no reverse name", "no relay"), wait=Wait(1_800, 2, 14_400)),
-    Rule("relay-quota", _TENANT, "the account's quota at the relay service is used up", "docs.aws.amazon.com: SES quotas", codes="454",
-         phases=_SENDING, says=("limit|throttled sending", "long period"), wait=Wait(86_400)),
-    Rule("relay-rate", _SLOW_TENANT, "the account sends faster than the relay service allows", "docs.aws.amazon.com: SES quotas", codes="454",
-         phases=_SENDING, says=("throttled sending|fast|limit",)),
+    Rule("ip-deferred", _SLOW_EGRESS, "the provider slows our IP for a while", _SHAPING, codes="4..", says=("our address", "temporary"),
+         unless=("no reverse name", "no relay", "for good"), wait=Wait(1_800, 2, 14_400)),
+    Rule("ip-slowed", _SLOW_EGRESS, "the provider slows our IP", _SHAPING, codes="4..", says=("our address", "later|fast|limit|too much"),
+         unless=("no reverse name", "no relay", "block list"), wait=Wait(1_800, 2, 14_400)),
+    Rule("ip-blocked-for-a-while", _SLOW_EGRESS, "the provider blocks our IP for a while", _SHAPING, codes="5..",
+         says=("our address", "temporary|later|fast|too much"), unless=("block list", "no reverse name", "no relay", "no such user"), wait=Wait(1_800, 2, 14_400)),
+    Rule("relay-quota", _TENANT, "the account's quota at the relay service is used up", _SES, says=("throttled sending", "long period"),
+         wait=Wait(86_400)),
+    Rule("relay-rate", _SLOW_TENANT, "the account sends faster than the relay service allows", _SES, says=("throttled sending",)),
+    Rule("relay-quota-454", _TENANT, "the account's quota at the relay service is used up", _SES, codes="454", phases=_SENDING,
+         says=("limit", "long period"), unless=("account|you", "our address", "domain"), wait=Wait(86_400)),
+    Rule("relay-rate-454", _SLOW_TENANT, "the account sends faster than the relay service allows", _SES, codes="454", phases=_SENDING,
+         says=("fast",), unless=("account|you", "our address", "domain")),
     Rule("relay-account-quota", _TENANT, "the account's quota at the relay service is used up", _TEXT, providers=RELAY,
          says=("limit",), unless=("fast", "our address", "domain"), wait=Wait(86_400)),
     Rule("relay-account-rate", _SLOW_TENANT, "the account sends faster than the relay service allows", _TEXT, providers=RELAY, phases=_SENDING,
@@ -213,6 +239,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("relay-denied", _FIX, "this login may not relay here, or did not log in", _TEXT, says=("no relay",)),
     Rule("account-locked-for-a-while", _PAUSE, "the account is locked for a while", _TEXT, codes="4..", says=("account off|account blocked", "temporary"),
          unless=("about them",), wait=Wait(60, 2)),
+    Rule("account-locked-try-later", _PAUSE, "the account is locked for a while", _TEXT, codes="5..", says=("account off", "temporary", "later"),
+         unless=("about them", "account blocked", "our address"), wait=Wait(60, 2)),
     Rule("account-blocked", _FIX, "the provider has blocked the account: a person must unblock it", _MICROSOFT, says=("account blocked",),
          unless=("our address", "about them")),
     Rule("account-off-early", _FIX, "the account is disabled: a person must enable it", _TEXT, says=("account off",), unless=("our address",),
@@ -220,13 +248,15 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("account-off", _FIX, "the account is disabled: a person must enable it", _TEXT, says=("account off", "own mailbox|sender"),
          unless=("our address", "about them"), phases=_RECIPIENT_KNOWN),
     Rule("account-off-late", _FIX, "the account is disabled: a person must enable it", _TEXT, says=("account off", "plain account"),
-         unless=("our address", "about them"), phases=_CONTENT_KNOWN, enhanced=r"(?!5\.[12]\.1$).*"),
+         unless=("our address", "about them", "no such user", "mailbox unavailable"), phases=_CONTENT_KNOWN, enhanced=r"(?!5\.[12]\.1$).*"),
     Rule("sender-refused", _FIX, "our sender address is refused", _TEXT, says=("sender refused",), unless=("our address",)),
-    Rule("sender-unknown", _FIX, "our own sender address is unknown (no recipient was named yet)", _TEXT, codes="5..", phases=_MAIL,
-         says=("no such user|mailbox unavailable|user off",), unless=("our address",)),
+    Rule("sender-unknown", _FIX, "our own sender address is unknown (no recipient was named yet)", _TEXT, phases=_MAIL,
+         says=("no such user|user off",), unless=("our address",)),
+    Rule("sender-unavailable", _FIX, "our own mailbox is not available (no recipient was named yet)", _TEXT, codes="5..", phases=_MAIL,
+         says=("mailbox unavailable",)),
     # the recipient
     Rule("recipient-unknown", _SUPPRESS, "no such recipient", _3463, says=("no such user",), unless=("ip word",), phases=_RECIPIENT_KNOWN),
-    Rule("recipient-off", _SUPPRESS, "the recipient's mailbox is disabled or inactive", _3463, says=("user off",), unless=("our address",),
+    Rule("recipient-off", _SUPPRESS, "the recipient's mailbox is disabled or inactive", _3463, says=("user off",), unless=("our address", "block list"),
          phases=_RECIPIENT_KNOWN),
     Rule("mailbox-unavailable", _SUPPRESS, "the recipient's mailbox is not available", _5321, codes="5..", says=("mailbox unavailable",),
          phases=_RECIPIENT_KNOWN),
@@ -237,7 +267,11 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("ip-reputation", _EGRESS, "our IP has a bad reputation", _GOOGLE, says=("our reputation",)),
     Rule("ip-listed", _EGRESS, "a block list names our IP: ask for its removal", _MICROSOFT, says=("block list",)),
     Rule("ip-refused", _EGRESS, "our IP is refused", _MICROSOFT, says=("our address", "refused")),
+    Rule("ip-sends-spam", _EGRESS, "our IP is refused as a source of spam", _TEXT, says=("ip word", "spam"), codes="5.."),
+    Rule("ip-refused-at-the-door", _EGRESS, "our IP is refused before we have said anything", _TEXT, says=("our address",), codes="5..", phases=_DOOR),
     # logins whose text says no more
+    Rule("login-refused-for-now", _PAUSE, "a temporary authentication failure", _TEXT, codes="5..", phases=_AUTH, says=("temporary",),
+         wait=Wait(60, 2)),
     Rule("login-refused", _FIX, "the login is refused: give new credentials", _4954, codes="5..", phases=_AUTH),
     Rule("login-refused-by-code", _FIX, "the login is refused or missing", _4954, codes="53[0458]"),
     Rule("password-transition", _FIX, "the server wants a password transition", _4954, codes="432", phases=_AUTH, enhanced=r"4\.7\.12"),
@@ -272,6 +306,10 @@ RULES: Final[tuple[Rule, ...]] = (
          unless=("trouble",), wait=Wait(1_800, 2, 14_400)),
     Rule("try-later-at-the-door", _SLOW_PROVIDER, "the provider defends itself: close, come back later", _GOOGLE, codes="421", enhanced=r"|4\.7\.\d+",
          phases=_DOOR, says=("later",), unless=("trouble",), wait=Wait(1_800, 2, 14_400)),
+    Rule("temporary-by-text", _RETRY, "a temporary failure in spite of its code", _TEXT, codes="5..", says=("temporary|trouble", "later"),
+         phases=_DOOR | _SENDING),
+    Rule("temporary-trouble", _RETRY, "a temporary failure in spite of its code", _TEXT, codes="5..", says=("temporary", "trouble"),
+         phases=_DOOR | _SENDING),
     Rule("temporary", _RETRY, "a temporary failure", _5321, codes="4.."),
     Rule("permanent", _FAIL, "refused for good, without a reason that we know", _5321),
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """Reads an SMTP reply: its code, its enhanced code (RFC 3463), its text in one plain form, the seconds it asks to wait.
 
-The plain form is what reply_words.py's patterns expect: lines joined and their codes taken off, casefolded, no Latin accents,
+The plain form is what reply_concepts.py's patterns expect: lines joined and their codes taken off, casefolded, no Latin accents,
 single spaces, no spaces between CJK letters, no hyphens or underscores inside words; addresses, hosts and IPs are ``<addr>``, ``<host>``,
-``<ip>``. A link says little and often holds our IP as a mere parameter: only its words about block lists are kept (``url:``).
+``<ip>``. A link says little and often holds our IP as a mere parameter: only its words about block lists are kept (``see:``).
 
 Invariants: every str and bytes reads as something; the plain form does not depend on case, spacing or where lines were wrapped.
 Fails: a reply without a last line ("250-..." and then nothing) or without a code from 200 to 599 is no reply: ``code`` is None.
@@ -29,6 +29,10 @@ _HOST: Final = re.compile(
     r"(?<![\w.@-])(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?\.)+(?:[a-z]{2}|com|net|org|info|example|test|local|email|cloud|online|mail)"
     r"(?![\w.-]*\w)"
 )
+_ID: Final = re.compile(r"(?<!\S)\W*(?=\S*\d\S*\d\S*\d)[a-z0-9._=+/-]{14,}\W*(?!\S)")
+"""A queue's or session's id: no word, and the only part that differs between two replies of one kind."""
+_DECORATION: Final = re.compile(r"\((?:auth|ehlo|helo|mail|rcpt|data)\)|\"[a-z]+(?:_[a-z]+)+\"|relay=\S*")
+"""The command that Google echoes, the name of a setting in quotes, the peer in sendmail's words."""
 _CJK: Final = "\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef"
 
 
@@ -76,15 +80,19 @@ def plain(text: str) -> str:
     text = "".join(c for c in unicodedata.normalize("NFD", text) if not "\u0300" <= c <= "\u036f")
     text = unicodedata.normalize("NFC", text)
     text = re.sub(r"</?[a-z]+(?: [^<>@]*)?>", " ", text) if "<a " in text or "<br" in text else text
-    text = _URL.sub(lambda url: " url:" + "-".join(_URL_WORDS.findall(url[0])) + " ", text)
+    text = _URL.sub(lambda url: " see:" + "-".join(_URL_WORDS.findall(url[0])) + " ", text)
     for pattern, token in ((_ADDRESS, " <addr> "), (_IPV4, " <ip> "), (_HOST, "<host>")):
         text = pattern.sub(token, text)
     text = _IPV6.sub(lambda found: " <ip> " if _is_ip(found[1]) else found[0], text)
     text = re.sub(r"^\W*<ip>[ \d]*\] (?=our system|this |messages |the user |your message)", "", text)
+    text = re.sub(r"[\"“”„«»]|(?<!\w)'(?=\w)|(?<=\w)'(?!\w)", " ", _DECORATION.sub(" ", text))
+    text = _ID.sub(" ", text)
     text = re.sub(r"_|(?<=[^\W\d])[-‐–](?=\w)|(?<=\w)[-‐–](?=[^\W\d])", " ", text)
     text = re.sub(rf"\s+|(?<=[{_CJK}])\s+(?=[{_CJK}])", " ", text)
     text = re.sub(rf"(?<=[{_CJK}]) (?=[{_CJK}])", "", text)
-    text = re.sub(r"\b(e) (mails?)\b|\b(mail|in) (box\w*)|\b(black|block|deny|grey|gray) (list\w*)", _joined, text)
+    text = re.sub(
+        r"\b(e) (mails?)\b|\b(mail|in) (box\w*)|\b(black|block|deny|grey|gray) (list\w*)", _joined, text
+    )
     text = re.sub(r"\b(over) (quota)|\b(rate) (limit\w*)|\b(user) (names?)\b", _joined, text)
     return text.strip()
 
@@ -102,7 +110,10 @@ def _joined(match: re.Match[str]) -> str:
 
 
 _UNITS: Final = (
-    (SECOND, r"s|secs?|seconds?|sekunden?|secondes?|segundos?|second[oi]|seconden|sekund\w*|секунд\w*|秒[钟鐘]?|초"),
+    (
+        SECOND,
+        r"s|secs?|seconds?|sekunden?|secondes?|segundos?|second[oi]|seconden|sekund\w*|секунд\w*|秒[钟鐘]?|초",
+    ),
     (MINUTE, r"m|mins?|minutes?|minuten?|minutos?|minut[oi]|minut\w*|минут\w*|分[钟鐘]?|분"),
     (HOUR, r"h|hrs?|hours?|stunden?|std|heures?|horas?|or[ae]|uur|uren|godzin\w*|час\w*|小时|小時|時間|시간"),
     (DAY, r"d|days?|tag(?:en?)?|jours?|dias?|giorn[oi]|dag(?:en)?|dni|dzien|дн\w+|день|суток|天|日|일"),
@@ -113,14 +124,15 @@ _PAUSE: Final = (
     r"attend\w*|patient\w*|intent\w*|esper\w*|riprov\w*|attes\w*|tente|aguard\w*|opnieuw|wacht\w*|ponownie|odczeka\w*|sprob\w*|повтор\w*|подожд\w*|через|请|請"
 )
 _AFTERWARDS: Final = r"later|spater|plus tard|mas tarde|piu tardi|mais tarde|後|后|以后|以後|뒤|후"
-_ONE: Final = r"an?|one|per|each|every|this|last|past|the|/|pro|je|einer|jede|letzten|par|une?|por|una?|cada|all'|al|ogni|uma|na|een|elk|в|за|每个?|毎|1|一"
+_ONE: Final = r"an?|one|per|each|every|this|last|past|the|pro|je|einer|jede|letzten|par|une?|por|una?|cada|all'|al|ogni|uma|na|een|elk|в|за|每个?|毎|1|一"
 _PERIODS: Final = (
-    (SECOND, rf"(?:{_ONE}) ?(?:second|sec|sekunde|seconde|segundo|secondo|sekunde|секунду)\b|/ ?s(?:ec)?\b|每秒|毎秒|秒間|초당"),
-    (MINUTE, rf"(?:{_ONE}) ?(?:minute|min|minuto|minuut|minute|минуту)\b|/ ?min\b|每分钟|毎分|分間|분당"),
-    (HOUR, rf"hourly|(?:{_ONE}) ?(?:hour|stunde|heure|hora|ora|uur|godzine|час)\b|/ ?h(?:r|our)?\b|stundlich|stundenlimit|horaire|orari[oa]|每?小[时時]|時間あたり|毎時|시간당"),
-    (DAY, rf"daily|(?:{_ONE}) ?(?:day|tag|jour|dia|giorno|dag|dzien|день|сутки)\b|/ ?day\b|today|t(?:ag|aeg)lich\w*|tages\w*|heute|quotidien\w*|journalier\w*|"
+    (SECOND, rf"(?:{_ONE}) ?(?:second|sec|sekunde|seconde|segundo|secondo|sekunde|секунду)\b|每秒|毎秒|秒間|초당"),
+    (MINUTE, rf"(?:{_ONE}) ?(?:minute|min|minuto|minuut|minute|минуту)\b|每分钟|毎分|分間|분당"),
+    (HOUR, rf"hourly|(?:{_ONE}) ?(?:hour|stunde|heure|hora|ora|uur|godzine|час)\b|stundlich|stundenlimit|horaire|orari[oa]|每?小[时時]|時間あたり|毎時|시간당"),
+    (DAY, rf"daily|(?:{_ONE}) ?(?:day|tag|jour|dia|giorno|dag|dzien|день|сутки)\b|today|t(?:ag|aeg)lich\w*|tages\w*|heute|quotidien\w*|journalier\w*|"
      r"aujourd'hui|diari[oa]s?|\bhoy\b|giornalier\w*|\boggi\b|\bhoje\b|dagelijks\w*|daglimiet|vandaag|dzienn\w*|dzis\w*|суточн\w*|дневн\w*|每[日天]|[当當今]日|今天|一天|日限|本日|1日|一日|하루|일일"),
 )  # fmt: skip
+_SLASHED: Final = {SECOND: "s|sec|second", MINUTE: "m|min|minute", HOUR: "h|hr|hour", DAY: "d|day"}
 _DATE: Final = re.compile(
     r"(?<!\w)(?:after|until|till|on|before|nach|bis|ab|apres|jusqu\w*|le|despues|hasta|el|dopo|fino|il|apos|ate|em|na|tot|op|po|do|dnia|после|до|至|到)\W"
     r"[^.;]{0,20}?(?:\d{4}-\d\d?-\d\d?|\d{1,2}[./]\d{1,2}[./]\d{2,4}|(?:mon|tue|wed|thu|fri|sat|sun)\w*,? \d|\d{1,2}\.? (?:jan|feb|mar|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)"
@@ -129,10 +141,14 @@ _DATE: Final = re.compile(
 _CLOCK: Final = re.compile(r"(?:in|for|wait|back|again) (\d{1,2}):(\d\d):(\d\d)\b")
 _SPANS: Final = tuple((seconds, rf"{_NUMBER}(?:{unit})(?![a-zа-я0-9])") for seconds, unit in _UNITS)
 _ASKED: Final = tuple(
-    (seconds, re.compile(rf"(?:{_PAUSE})[^.;]{{0,30}}?{span}|{span}(?: ?)(?:{_AFTERWARDS})")) for seconds, span in _SPANS
+    (seconds, re.compile(rf"(?:{_PAUSE})[^.;]{{0,30}}?{span}|{span}(?: ?)(?:{_AFTERWARDS})"))
+    for seconds, span in _SPANS
 )
 _NAMED: Final = tuple((seconds, re.compile(span)) for seconds, span in _SPANS)
-_PERIOD: Final = tuple((seconds, re.compile(rf"(?<![a-zа-я])(?:{period})")) for seconds, period in _PERIODS)
+_PERIOD: Final = tuple(
+    (seconds, re.compile(rf"(?<![a-zа-я])(?:{period})|/ ?(?:{_SLASHED[seconds]})\b"))
+    for seconds, period in _PERIODS
+)
 
 
 def seconds_to_wait(text: str) -> int | None:
@@ -147,7 +163,9 @@ def seconds_to_wait(text: str) -> int | None:
 
 
 def _first(patterns: tuple[tuple[int, re.Pattern[str]], ...], text: str) -> int | None:
-    found = [(match.start(), seconds, match) for seconds, pattern in patterns if (match := pattern.search(text))]
+    found = [
+        (match.start(), seconds, match) for seconds, pattern in patterns if (match := pattern.search(text))
+    ]
     if not found:
         return None
     _, seconds, match = min(found, key=lambda entry: entry[0])

@@ -5,10 +5,14 @@ that come back may be sent. The promises rest on rows, not on time: ``in_flight`
 is over; the lock makes READ COMMITTED look at all of that again after any wait, so of two claims for one mailbox the second
 finds it taken. Epoch and incarnation are read from the statement's snapshot: a claim that races a resize is untidy, never
 unsafe.
+
+Rate limits: each ask brings the end of life of its reserved token, and the buckets of users and domains are locked after the
+mailboxes, in order of scope, so that statements of many workers queue and cannot deadlock. ``claimed_at`` is one reading of the
+clock once all locks are held: whatever a claim waited for, its token is judged at the instant that the ledger shows.
 Fails: an error may hide a COMMIT, so nothing is sent then, and the engine closes such intents later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -16,17 +20,23 @@ from enum import StrEnum
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from warmup_core.limits import DAY_SECONDS, Kind, Limit
 from warmup_worker.clock import boottime
 from warmup_worker.lease import Identity
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A mailbox whose connection is ready, the recipient it would write to, and its drawn cooldown."""
+    """A mailbox whose connection is ready, the recipient it would write to, and its drawn cooldown.
+
+    ``most_a_day``: what its provider admits from it in any 24 hours. ``scopes``: its buckets, of user and domain.
+    """
 
     mailbox_id: int
     recipient_id: int
     cooldown_ms: int
+    most_a_day: int | None = None
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,8 @@ class Refusal(StrEnum):
     UNPLANNED = "no quota row yet"
     QUOTA = "quota spent"
     RECIPIENT = "recipient gone"
+    LIMIT = "limit"
+    LATE = "rate token too old"
     RACED = "raced"
     DATABASE = "database away"
     STOPPING = "stopping"
@@ -71,35 +83,78 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True)
 class NotClaimed:
-    """A refused claim, with what the rows say now: ``not_before`` in seconds since the epoch."""
+    """A refused claim, with what the rows say now: ``not_before`` in seconds since the epoch.
+
+    For LIMIT: the ``limit`` that has no token, and ``wait``, the seconds until one is due. ``scope`` is the bucket.
+    """
 
     mailbox_id: int
     reason: Refusal
     not_before: float = 0.0
     quota: int | None = None
     spent: int | None = None
+    limit: Kind | None = None
+    scope: str = ""
+    wait: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """The reason as a closed set of words, fit for a metric: ``cooldown``, ``limit_user``."""
+        name = self.reason.name.lower()
+        return f"{name}_{self.limit}" if self.limit else name
 
 
 _CLAIM = text("""
 WITH ask AS (
-    SELECT * FROM unnest(CAST(:mailboxes AS bigint[]), CAST(:recipients AS bigint[]), CAST(:cooldowns AS integer[]))
-        AS a (mailbox_id, recipient_id, cooldown_ms)
+    SELECT * FROM unnest(CAST(:mailboxes AS bigint[]), CAST(:recipients AS bigint[]), CAST(:cooldowns AS integer[]),
+        CAST(:use_bys AS timestamptz[]), CAST(:most_a_day AS integer[])) WITH ORDINALITY
+        AS a (mailbox_id, recipient_id, cooldown_ms, use_by, most, place)
 ), free AS MATERIALIZED (
-    SELECT m.id AS mailbox_id, q.day, q.spent AS k, r.id AS recipient_id, r.address AS recipient, a.cooldown_ms
+    SELECT m.id AS mailbox_id, m.user_id, substring(m.address FROM '[^@]*$') AS domain, q.day, q.spent AS k,
+        r.id AS recipient_id, r.address AS recipient, a.cooldown_ms, a.use_by, a.place
     FROM ask a
     JOIN mailboxes m ON m.id = a.mailbox_id
-    JOIN quotas q ON q.mailbox_id = m.id AND q.day = (SELECT fleet_day())
+    JOIN quotas q ON q.mailbox_id = m.id AND q.day = :day
     JOIN mailboxes r ON r.id = a.recipient_id AND r.id <> m.id AND r.active
-    JOIN fleet f ON f.epoch = :epoch AND NOT f.paused AND NOT f.deleted
+    JOIN fleet f ON f.epoch = :epoch AND NOT f.paused AND NOT f.deleted AND (SELECT fleet_day()) = :day
     JOIN workers w ON w.number = :number AND w.incarnation = :incarnation
     WHERE m.active AND m.in_flight IS NULL AND m.not_before <= clock_timestamp()
       AND m.id % nullif(f.worker_count, 0) = CAST(:number AS integer) - 1 AND q.spent < q.quota
+      AND (a.most IS NULL OR a.most > q.spent + q.failed + (
+              SELECT coalesce(sum(y.spent + y.failed), 0) FROM quotas y
+              WHERE y.mailbox_id = m.id AND y.day BETWEEN CAST(:day AS date) - 2 AND CAST(:day AS date) - 1)
+          OR (SELECT count(*) FILTER (WHERE l.claimed_at >= clock_timestamp() - make_interval(secs => :day_seconds)) < a.most
+                 AND count(*) FILTER (WHERE l.day = :day) = q.spent + q.failed
+              FROM mails l WHERE l.mailbox_id = m.id AND l.day BETWEEN CAST(:day AS date) - 2 AND :day))
     ORDER BY m.id
     FOR UPDATE OF m, q
+), needed AS MATERIALIZED (
+    SELECT free.mailbox_id, free.place, l.step, l.burst,
+        l.kind || '/' || CASE l.kind WHEN 'user' THEN free.user_id::text ELSE free.domain END AS scope
+    FROM free
+    CROSS JOIN unnest(CAST(:kinds AS text[]), CAST(:steps AS bigint[]), CAST(:bursts AS bigint[])) AS l (kind, step, burst)
+), bucket AS MATERIALIZED (
+    SELECT r.scope, r.tat FROM rate_limits r WHERE r.scope = ANY (ARRAY(SELECT scope FROM needed)) ORDER BY r.scope FOR UPDATE
+), clock AS MATERIALIZED (
+    SELECT clock_timestamp() AS now FROM (SELECT count(*) FROM free) AS f CROSS JOIN (SELECT count(*) FROM bucket) AS b
+), over AS MATERIALIZED (
+    SELECT n.mailbox_id
+    FROM (SELECT *, row_number() OVER (PARTITION BY scope ORDER BY place) AS nth FROM needed) n
+    CROSS JOIN clock c LEFT JOIN bucket b USING (scope)
+    WHERE b.scope IS NULL
+       OR n.nth > n.burst - ceil(extract(epoch FROM greatest(b.tat, c.now) - c.now) * 1000000 / n.step)
 ), claim AS MATERIALIZED (
-    SELECT free.*, nextval('mail_ids') AS mail_id, clock_timestamp() AS claimed_at FROM free
+    SELECT free.*, nextval('mail_ids') AS mail_id, clock.now AS claimed_at FROM free CROSS JOIN clock
+    WHERE (free.use_by IS NULL OR free.use_by >= clock.now) AND free.mailbox_id NOT IN (SELECT mailbox_id FROM over)
+), paid AS (
+    UPDATE rate_limits r SET tat = greatest(r.tat, p.now) + p.tokens * p.step * interval '1 microsecond'
+    FROM (
+        SELECT n.scope, n.step, c.claimed_at AS now, count(*) AS tokens
+        FROM needed n JOIN claim c USING (mailbox_id) GROUP BY n.scope, n.step, c.claimed_at
+    ) p
+    WHERE r.scope = p.scope
 ), spent AS (
-    UPDATE quotas q SET spent = q.spent + 1 FROM claim c WHERE q.day = c.day AND q.mailbox_id = c.mailbox_id
+    UPDATE quotas q SET spent = q.spent + 1 FROM claim c WHERE q.day = :day AND q.mailbox_id = c.mailbox_id
 ), held AS (
     UPDATE mailboxes m SET in_flight = c.mail_id, hold_reason = NULL,
         not_before = c.claimed_at + make_interval(secs => CAST(:claim_seconds AS float8) + c.cooldown_ms / 1000.0)
@@ -110,6 +165,10 @@ WITH ask AS (
 )
 SELECT mailbox_id, mail_id, day, k, claimed_at, recipient_id, recipient, cooldown_ms FROM claim
 """)
+# The day is a parameter, so that the planner sees only its partitions, and is held to the database's day all the same.
+# The clock stands above both counts, so it is read after the last lock. A mailbox's mails are counted only where its quotas of
+# the last days leave it open; they are of the statement's snapshot, and have to agree with today's row, which is locked: so a
+# mail that was claimed and settled in between is never missed. ``over``: beyond the tokens of one of its buckets, by arrival.
 
 
 async def claim(
@@ -119,17 +178,34 @@ async def claim(
     asks: Sequence[Ask],
     claim_seconds: float,
     started: float,
+    *,
+    use_bys: Sequence[datetime | None] | None = None,
+    scoped: Mapping[Kind, Limit] | None = None,
+    day_seconds: float = DAY_SECONDS,
+    day: date | None = None,
 ) -> list[Claim]:
     """Claim for each mailbox asked, at most once each; what is not returned must not be sent.
 
-    ``started``: ``boottime`` before this call. No two asks may name the same mailbox.
+    ``started``: ``boottime`` before this call. No two asks may name the same mailbox. ``use_bys``: until when each ask's token
+    may be spent; None where no limit asks for one. ``scoped``: the limits of users and domains, whose buckets must exist.
+    ``day``: the quota's day as the caller knows it, else it is asked for; when another has begun nothing is claimed.
     """
+    scoped = scoped or {}
+    if day is None:
+        day = await connection.scalar(text("SELECT fleet_day()"))
     rows = await connection.execute(
         _CLAIM,
         {
             "mailboxes": [ask.mailbox_id for ask in asks],
             "recipients": [ask.recipient_id for ask in asks],
             "cooldowns": [ask.cooldown_ms for ask in asks],
+            "use_bys": list(use_bys) if use_bys is not None else [None] * len(asks),
+            "most_a_day": [ask.most_a_day for ask in asks],
+            "day_seconds": day_seconds,
+            "kinds": [kind.value for kind in scoped],
+            "steps": [limit.step_us for limit in scoped.values()],
+            "bursts": [limit.burst for limit in scoped.values()],
+            "day": day,
             "epoch": epoch,
             "number": me.number,
             "incarnation": me.incarnation,

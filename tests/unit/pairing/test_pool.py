@@ -1,0 +1,50 @@
+"""A worker's pool: small, found by mailbox, and honest about who is gone."""
+
+from collections import Counter
+from datetime import date
+
+from warmup_worker.pool import Member, Pool
+
+DAY = date(2026, 11, 25)
+
+
+def pool(count: int, each: int = 10) -> Pool:
+    """Members with ids in no order; ten to a user and domain."""
+    return Pool(Member((n * 7919) % 1_000_003, n // each + 5, n // each) for n in range(count))
+
+
+def ids(count: int) -> list[int]:
+    return [(n * 7919) % 1_000_003 for n in range(count)]
+
+
+def test_a_member_takes_at_most_32_bytes() -> None:
+    made = pool(5000)
+    assert len(made) == 5000
+    assert 8 < made.bytes_a_member <= 32
+
+
+def test_every_member_has_a_recipient_and_all_receive_alike() -> None:
+    made = pool(300)
+    received = Counter(made.recipient(it, "t0ken", DAY, k) for it in ids(300) for k in range(5))
+    assert set(received) == set(ids(300))
+    assert set(received.values()) == {5}
+
+
+def test_who_leaves_is_not_written_to_any_more() -> None:
+    made, gone = pool(300), ids(300)[17]
+    made.leave(gone)
+    assert gone not in {made.recipient(it, "t0ken", DAY, k) for it in ids(300) for k in range(20)}
+
+
+def test_a_member_that_had_left_before_the_reading_keeps_its_place() -> None:
+    """Two workers, one that read before and one after: they pair everybody else alike."""
+    before = Pool(Member(n, n // 10, n // 10) for n in range(100))
+    after = Pool(Member(n, n // 10, n // 10, present=n != 41) for n in range(100))
+    pairs = [(before.recipient(n, "t0ken", DAY, 2), after.recipient(n, "t0ken", DAY, 2)) for n in range(100)]
+    assert [old for old, new in pairs if old != new] == [41]
+
+
+def test_who_is_alone_or_not_in_the_pool_has_nobody() -> None:
+    assert Pool([Member(1, 1, 1)]).recipient(1, "t0ken", DAY, 0) is None
+    assert pool(20).recipient(-4, "t0ken", DAY, 0) is None
+    assert Pool().recipient(1, "t0ken", DAY, 0) is None
