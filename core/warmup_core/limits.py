@@ -5,8 +5,8 @@ A limit admits ``count`` claims in any closed window of ``window_us``. Its bucke
 within ``burst`` steps of now. So a closed interval of length l sees at most ``burst + floor(l / T)`` tokens.
 
 A token may be spent until ``use_us`` (U) after its grant, hence the claims of a window come from grants in a window longer by U:
-``burst + floor((W + U) / T) <= count`` if and only if ``T > (W + U) / (count - burst + 1)``. ``step_us`` is the least whole number
-of microseconds above that; PostgreSQL's instants are whole microseconds too, so nothing is ever rounded in favour of a sender.
+``burst + floor((W + U) / T) <= count`` if and only if ``T > (W + U) / (count - burst + 1)``. ``step_us`` is the least whole
+number of microseconds above that; PostgreSQL's instants are whole microseconds too: nothing is rounded in a sender's favour.
 Fails: ValueError for a limit that admits nothing.
 """
 
@@ -35,6 +35,7 @@ class Kind(StrEnum):
     USER = "user"
     DOMAIN = "domain"
     PROVIDER = "provider"
+    HOST = "host"
 
 
 @dataclass(frozen=True)

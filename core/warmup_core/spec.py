@@ -130,13 +130,22 @@ class Limits(_Model):
         2500, ge=1, le=1_000_000, description="Most mails of the whole fleet in any minute; null is no limit."
     )
     per_hour: int | None = Field(
-        150_000, ge=1, le=60_000_000, description="Most mails of the whole fleet in any hour; null is no limit."
+        150_000,
+        ge=1,
+        le=60_000_000,
+        description="Most mails of the whole fleet in any hour; null is no limit.",
     )
     per_user_per_hour: int | None = Field(
-        None, ge=1, le=60_000_000, description="Most mails of one user's mailboxes in any hour; null is no limit."
+        None,
+        ge=1,
+        le=60_000_000,
+        description="Most mails of one user's mailboxes in any hour; null is no limit.",
     )
     per_worker_per_hour: int | None = Field(
-        None, ge=1, le=60_000_000, description="Most mails that one worker sends in any hour; null is no limit."
+        None,
+        ge=1,
+        le=60_000_000,
+        description="Most mails that one worker sends in any hour; null is no limit.",
     )
     per_domain_per_day: int | None = Field(
         None,
@@ -299,7 +308,10 @@ RULES: Mapping[str, list[tuple[str, str]]] = {
         ("self.from < self.to", "schedule.from must lie before schedule.to on the same day"),
     ],
     "spec.limits.providers": [
-        ("self.all(one, self.exists_one(other, other.name == one.name))", "limits.providers names each provider once"),
+        (
+            "self.all(one, self.exists_one(other, other.name == one.name))",
+            "limits.providers names each provider once",
+        ),
     ],
     "spec.pacing.cooldown": [
         (

@@ -2,7 +2,7 @@
 
 Claims: whoever asks gets a ``Claim`` or a ``NotClaimed``, never an exception. At most one claim statement is in flight. An
 error may hide a COMMIT, so everybody in that batch is refused, and what was perhaps written is closed later by
-``Outcomes.close_unknown``.
+``Outcomes.close_unknown``. Who finds no rate token waits for the next one a little, then is refused with the limit's name.
 Outcomes: kept in memory until they are committed, tried again with jitter for as long as it takes. While some could not be
 written, nothing is claimed: on the database's return outcomes go first.
 
@@ -14,17 +14,19 @@ and ends in doubt, which is the truth.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import date
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import TypeVar
 
 from warmup_core.database import Unreachable
 from warmup_core.types import MailState
-from warmup_worker import claiming, settling
+from warmup_worker import claiming, limiting, settling
 from warmup_worker.claiming import Ask, Claim, NotClaimed, Refusal
 from warmup_worker.clock import boottime
 from warmup_worker.connection import Database, Rejected
-from warmup_worker.lease import Lease
+from warmup_worker.lease import Identity, Lease, Orders
+from warmup_worker.limits import Limits, Tokens
 from warmup_worker.metrics import Metrics
 from warmup_worker.settling import Deferral, Outcome
 from warmup_worker.timing import Timing
@@ -34,6 +36,8 @@ log = logging.getLogger(__name__)
 
 LARGEST = 1000
 """Most rows of one statement."""
+_LONGEST_PAUSE = 0.5
+"""Seconds without a look at who came meanwhile, while no rate token is due."""
 
 
 async def in_halves(
@@ -193,15 +197,31 @@ class Outcomes:
                 self.settle(Outcome(mailbox_id, day, mail_id, MailState.FAILED, "claim", reply, None))
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """Somebody who waits for a claim, with a rate token until ``until`` (``boottime``)."""
+
+    ask: Ask
+    answer: asyncio.Future[Claim | NotClaimed]
+    until: float
+
+
 class Claims:
-    """Asks the database which of the ready connections may send."""
+    """Asks the database which of the ready connections may send. ``wake`` is set after each batch."""
 
     def __init__(
-        self, database: Database, lease: Lease, outcomes: Outcomes, timing: Timing, metrics: Metrics
+        self,
+        database: Database,
+        lease: Lease,
+        outcomes: Outcomes,
+        limits: Limits,
+        timing: Timing,
+        metrics: Metrics,
+        wake: asyncio.Event,
     ) -> None:
-        self._database, self._lease, self._outcomes = database, lease, outcomes
-        self._timing, self._metrics = timing, metrics
-        self._pending: dict[int, tuple[Ask, asyncio.Future[Claim | NotClaimed]]] = {}
+        self._database, self._lease, self._outcomes, self._limits = database, lease, outcomes, limits
+        self._timing, self._metrics, self._wake = timing, metrics, wake
+        self._pending: dict[int, _Asked] = {}
         self._work = asyncio.Event()
         self._stopping = False
 
@@ -211,20 +231,20 @@ class Claims:
             return NotClaimed(ask.mailbox_id, Refusal.STOPPING)
         if ask.mailbox_id in self._pending:
             raise RuntimeError(f"mailbox {ask.mailbox_id} asks twice")
-        future: asyncio.Future[Claim | NotClaimed] = asyncio.get_running_loop().create_future()
-        self._pending[ask.mailbox_id] = (ask, future)
+        answer: asyncio.Future[Claim | NotClaimed] = asyncio.get_running_loop().create_future()
+        self._pending[ask.mailbox_id] = _Asked(ask, answer, boottime() + self._limits.patience)
         self._work.set()
-        return await future
+        return await answer
 
     def stop(self) -> None:
         """Claim nothing from now on; whoever still waits is refused. A statement in flight ends normally."""
         self._stopping = True
-        for ask, future in self._take():
-            self._answer(future, NotClaimed(ask.mailbox_id, Refusal.STOPPING))
+        for one in self._take():
+            self._answer(one.answer, NotClaimed(one.ask.mailbox_id, Refusal.STOPPING))
 
-    def _take(self) -> list[tuple[Ask, asyncio.Future[Claim | NotClaimed]]]:
+    def _take(self) -> list[_Asked]:
         taken = [self._pending.pop(key) for key in list(self._pending)[:LARGEST]]
-        return [(ask, future) for ask, future in taken if not future.done()]
+        return [one for one in taken if not one.answer.done()]
 
     async def run(self) -> None:
         """Claim for those who ask, one statement after the other, for ever."""
@@ -233,18 +253,54 @@ class Claims:
             await asyncio.sleep(self._timing.gather)
             self._work.clear()
             while taken := self._take():
-                await self._claim(taken)
+                pause = await self._serve(taken)
+                self._wake.set()
+                await asyncio.sleep(pause)
 
-    async def _claim(self, taken: list[tuple[Ask, asyncio.Future[Claim | NotClaimed]]]) -> None:
-        futures = {ask.mailbox_id: future for ask, future in taken}
+    async def _serve(self, taken: list[_Asked]) -> float:
+        """Claim for as many as there are rate tokens for; returns the seconds until it is worth trying for the rest."""
         orders = self._lease.orders
         if orders is None or not self._lease.trusted or not self._outcomes.caught_up:
-            for mailbox_id, future in futures.items():
-                self._answer(future, NotClaimed(mailbox_id, Refusal.DATABASE))
-            return
+            self._refuse(taken, Refusal.DATABASE)
+            return 0.0
+        try:
+            tokens = await self._limits.take(len(taken), orders)
+            await self._limits.know(scope for one in taken for scope in one.ask.scopes)
+        except (Unreachable, Rejected) as error:
+            log.warning("%d claims were not made: %s", len(taken), error)
+            self._refuse(taken, Refusal.DATABASE)
+            return 0.0
+        served, short = taken[: len(tokens.use_bys)], taken[len(tokens.use_bys) :]
+        if served:
+            await self._claim(orders, served, tokens.use_bys)
+        return self._keep_waiting(short, tokens) if short else 0.0
+
+    def _keep_waiting(self, short: list[_Asked], tokens: Tokens) -> float:
+        """Let those wait on whose patience lasts until the next token is due, and refuse the others."""
+        now, waiting = boottime(), dict[int, _Asked]()
+        for one in short:
+            if self._stopping:
+                self._refuse([one], Refusal.STOPPING)
+            elif now + tokens.wait < one.until:
+                waiting[one.ask.mailbox_id] = one
+            else:
+                refusal = NotClaimed(one.ask.mailbox_id, Refusal.LIMIT, limit=tokens.short, wait=tokens.wait)
+                self._answer(one.answer, refusal)
+                self._limits.refused(tokens.wait)
+        self._pending = {**waiting, **self._pending}
+        return min(tokens.wait, _LONGEST_PAUSE) + random.uniform(0, self._timing.gather)  # noqa: S311 - jitter
+
+    def _refuse(self, refused: Iterable[_Asked], reason: Refusal) -> None:
+        for one in refused:
+            self._answer(one.answer, NotClaimed(one.ask.mailbox_id, reason))
+
+    async def _claim(self, orders: Orders, taken: list[_Asked], use_bys: list[datetime | None]) -> None:
+        """Claim for each of ``taken``, with its own token."""
+        futures = {one.ask.mailbox_id: one.answer for one in taken}
+        tokens = {one.ask.mailbox_id: use_by for one, use_by in zip(taken, use_bys, strict=True)}
 
         async def write(asks: Sequence[Ask]) -> None:
-            for answer in await self._write(orders.epoch, asks):
+            for answer in await self._write(orders, asks, tokens):
                 self._answer(futures.pop(answer.mailbox_id), answer)
 
         def set_aside(ask: Ask, error: Rejected) -> None:
@@ -252,34 +308,59 @@ class Claims:
             self._metrics.errors.labels("claim").inc()
 
         try:
-            await in_halves([ask for ask, _ in taken], write, set_aside)
+            await in_halves([one.ask for one in taken], write, set_aside)
         except Unreachable as error:
             log.warning("%d claims were not made: %s", len(futures), error)
         for mailbox_id, future in futures.items():
             self._answer(future, NotClaimed(mailbox_id, Refusal.DATABASE))
 
-    async def _write(self, epoch: int, asks: Sequence[Ask]) -> list[Claim | NotClaimed]:
+    async def _write(
+        self, orders: Orders, asks: Sequence[Ask], tokens: Mapping[int, datetime | None]
+    ) -> list[Claim | NotClaimed]:
         identity = self._lease.identity
         assert identity is not None
         started = boottime()
         async with self._database.transaction() as connection:
-            claims = await claiming.claim(connection, identity, epoch, asks, self._timing.claim, started)
+            claims = await claiming.claim(
+                connection,
+                identity,
+                orders.epoch,
+                asks,
+                self._timing.claim,
+                started,
+                use_bys=[tokens[ask.mailbox_id] for ask in asks],
+                scoped=self._limits.scoped,
+                day_seconds=self._timing.day,
+                day=orders.day,
+            )
         self._metrics.batch_seconds.labels("claim").observe(boottime() - started)
         self._outcomes.open_mails.update((claim.day, claim.mail_id) for claim in claims)
         granted = {claim.mailbox_id for claim in claims}
         refused = [ask for ask in asks if ask.mailbox_id not in granted]
-        reasons: list[NotClaimed] = []
-        if refused:
-            try:
-                async with self._database.transaction() as connection:
-                    reasons = await claiming.explain(connection, identity, epoch, refused)
-            except (Unreachable, Rejected):
-                reasons = [NotClaimed(ask.mailbox_id, Refusal.DATABASE) for ask in refused]
-        return [*claims, *reasons]
+        self._limits.give_back(tokens[ask.mailbox_id] for ask in refused)
+        return [*claims, *(await self._explain(identity, orders.epoch, refused) if refused else [])]
+
+    async def _explain(self, identity: Identity, epoch: int, refused: Sequence[Ask]) -> list[NotClaimed]:
+        """Why these claims were not granted: by the rows of their mailboxes, else by a limit of user, domain or provider."""
+        try:
+            async with self._database.transaction() as connection:
+                reasons = await claiming.explain(connection, identity, epoch, refused)
+                raced = {it.mailbox_id for it in reasons if it.reason is Refusal.RACED}
+                unclear = {ask.mailbox_id: ask.most_a_day for ask in refused if ask.mailbox_id in raced}
+                short = await limiting.shortages(connection, unclear, self._limits.scoped, self._timing.day)
+        except (Unreachable, Rejected):
+            return [NotClaimed(ask.mailbox_id, Refusal.DATABASE) for ask in refused]
+        self._limits.forget(scope for ask in refused if ask.mailbox_id in raced for scope in ask.scopes)
+        return [
+            replace(it, reason=Refusal.LIMIT, limit=found.kind, scope=found.scope, wait=found.wait)
+            if (found := short.get(it.mailbox_id))
+            else it
+            for it in reasons
+        ]
 
     def _answer(self, future: asyncio.Future[Claim | NotClaimed], answer: Claim | NotClaimed) -> None:
         if isinstance(answer, NotClaimed):
-            self._metrics.refused.labels(answer.reason.name.lower()).inc()
+            self._metrics.refused.labels(answer.label).inc()
         if not future.done():
             future.set_result(answer)
         elif isinstance(answer, Claim):

@@ -75,7 +75,6 @@ class Refusal(StrEnum):
     QUOTA = "quota spent"
     RECIPIENT = "recipient gone"
     LIMIT = "limit"
-    LATE = "rate token too old"
     RACED = "raced"
     DATABASE = "database away"
     STOPPING = "stopping"

@@ -5,9 +5,9 @@ start: telemetry -> schema known? -> register -> [heartbeat, keeper, claims, out
 turn:  due and a free slot -> sender.take (connect, claim, send, settle)
 end:   SIGTERM, replaced, a part died -> claim nothing -> hand back what is not dotted -> await replies -> settle -> release
 ```
-Invariants: at most ``max_concurrent_sends`` turns hold a slot. Nothing is started while the last heartbeat is old, outcomes
-wait for the database, or the fleet is paused. A part that ends for any reason but an order ends the worker, loudly and
-drained: never a zombie.
+Invariants: at most ``max_concurrent_sends`` turns hold a slot, at most half of them at one host. Nothing is started while the
+last heartbeat is old, outcomes wait for the database, the fleet is paused, or no rate token would come in time. A part that
+ends for any reason but an order ends the worker, loudly and drained: never a zombie.
 Fails: exit code 1 with the reason in the log; 3 when replaced by a newer process of the same number.
 """
 
@@ -18,20 +18,22 @@ import socket
 from collections.abc import Callable, Coroutine
 from functools import partial
 
-from warmup_core import __version__, schema
+from warmup_core import __version__, limits, schema
 from warmup_core.database import Unreachable
 from warmup_worker.batches import Claims, Outcomes
 from warmup_worker.clock import DatabaseClock, boottime
 from warmup_worker.connection import Database, Rejected
 from warmup_worker.coordinator import Coordinator
+from warmup_worker.gates import Gates
 from warmup_worker.keeper import Keeper
 from warmup_worker.lease import Lease
+from warmup_worker.limits import Limits
 from warmup_worker.metrics import Metrics
 from warmup_worker.report import Report
 from warmup_worker.sender import Sender, Turn
 from warmup_worker.settings import WorkerSettings
 from warmup_worker.settling import sweep
-from warmup_worker.shard import Shard
+from warmup_worker.shard import Mailbox, Shard
 from warmup_worker.telemetry import Telemetry
 from warmup_worker.trust import trusted_authorities
 
@@ -40,6 +42,8 @@ log = logging.getLogger(__name__)
 DRAINED, FAILED, REPLACED = 0, 1, 3
 _ROUND_SECONDS = 1.0
 """The longest the wake loop sleeps: it also notices orders that no event tells."""
+_LARGEST_ROUND = 1000
+"""Mailboxes begun or set aside before others have their turn on the event loop."""
 _SUMMARY_SECONDS = 60.0
 
 
@@ -57,7 +61,11 @@ class Engine:
         self.lease = Lease(self._database, settings.number, timing, self._clock, host, __version__)
         self.shard = Shard(boottime)
         self._outcomes = Outcomes(self._database, self.lease, timing, self.metrics)
-        self._claims = Claims(self._database, self.lease, self._outcomes, timing, self.metrics)
+        self._limits = Limits(self._database, self.lease, timing, settings.number)
+        self._gates = Gates(self.shard)
+        self._claims = Claims(
+            self._database, self.lease, self._outcomes, self._limits, timing, self.metrics, self._wake
+        )
         self._keeper = Keeper(
             self._database, self.lease, self.shard, self._clock, timing, settings.number, self._wake
         )
@@ -66,6 +74,8 @@ class Engine:
             shard=self.shard,
             keeper=self._keeper,
             claims=self._claims,
+            limits=self._limits,
+            gates=self._gates,
             outcomes=self._outcomes,
             clock=self._clock,
             timing=timing,
@@ -86,6 +96,7 @@ class Engine:
             self.shard,
             self._keeper,
             self._outcomes,
+            self._limits,
             self._coordinator,
             self._clock,
         )
@@ -209,25 +220,41 @@ class Engine:
             or not self._outcomes.caught_up
         ):
             return _ROUND_SECONDS
-        now = self._clock.now()
-        while self._slots_taken < orders.settings.max_concurrent_sends:
+        slots, now = orders.settings.max_concurrent_sends, self._clock.now()
+        share = limits.host_share(slots)
+        self._limits.obey(orders)
+        self._gates.open_due(now, share)
+        ready = sum(turn.claim is None for turn in self._turns)
+        for _ in range(_LARGEST_ROUND):
+            if self._slots_taken >= slots:
+                return _ROUND_SECONDS
+            if not self._limits.room(ready, orders.worker_count):
+                return min(_ROUND_SECONDS, max(0.001, self._limits.opens_at - boottime()))
             mailbox = self.shard.begin(now)
             if mailbox is None:
-                next_wake = self.shard.next_wake()
-                until = _ROUND_SECONDS if next_wake is None else next_wake - self._clock.now()
+                next_wakes = [
+                    it for it in (self.shard.next_wake(), self._gates.next_opening()) if it is not None
+                ]
+                until = min(next_wakes, default=now + _ROUND_SECONDS) - self._clock.now()
                 return min(_ROUND_SECONDS, max(0.001, until))
-            turn = Turn(mailbox, self._slot())
-            turn.task = asyncio.create_task(self._sender.take(turn))
-            turn.task.add_done_callback(partial(self._ended, turn))
-            self._turns.add(turn)
-        return _ROUND_SECONDS
+            if self._gates.admit(mailbox, share):
+                self._begin(mailbox)
+                ready += 1
+        return 0.0
 
-    def _slot(self) -> "_Slot":
+    def _begin(self, mailbox: Mailbox) -> None:
+        turn = Turn(mailbox, self._slot(mailbox.smtp_host))
+        turn.task = asyncio.create_task(self._sender.take(turn))
+        turn.task.add_done_callback(partial(self._ended, turn))
+        self._turns.add(turn)
+
+    def _slot(self, host: str) -> "_Slot":
         self._slots_taken += 1
-        return _Slot(self._give_back)
+        return _Slot(partial(self._give_back, host))
 
-    def _give_back(self) -> None:
+    def _give_back(self, host: str) -> None:
         self._slots_taken -= 1
+        self._gates.leave(host)
         self._wake.set()
 
     def _ended(self, turn: Turn, task: asyncio.Task[None]) -> None:

@@ -64,16 +64,18 @@ WITH want AS (
     FROM want w JOIN bucket b USING (scope) CROSS JOIN clock c
 ), given AS MATERIALIZED (
     SELECT CASE WHEN f.settings_version = :version THEN greatest(0, least(:wanted, min(room.tokens))) ELSE 0 END AS tokens,
-        coalesce(f.settings_version = :version, false) AS current, max(room.due) AS due,
-        (array_agg(room.scope ORDER BY room.due DESC))[1] AS short
+        coalesce(f.settings_version = :version, false) AS current
     FROM room LEFT JOIN fleet f ON true GROUP BY f.settings_version
+), next AS (
+    SELECT room.scope, room.due + given.tokens::bigint * room.step * interval '1 microsecond' AS at
+    FROM room CROSS JOIN given ORDER BY at DESC LIMIT 1
 ), taken AS (
     UPDATE rate_limits r SET tat = room.tat + given.tokens::bigint * room.step * interval '1 microsecond'
     FROM room, given WHERE r.scope = room.scope AND given.tokens > 0
 )
-SELECT c.buckets, c.now AS granted_at, g.tokens::bigint AS tokens, g.current, g.short,
-    greatest(0, extract(epoch FROM g.due - c.now))::float8 AS wait
-FROM clock c LEFT JOIN given g ON true
+SELECT c.buckets, c.now AS granted_at, g.tokens::bigint AS tokens, g.current, n.scope AS short,
+    greatest(0, extract(epoch FROM n.at - c.now))::float8 AS wait
+FROM clock c LEFT JOIN given g ON true LEFT JOIN next n ON true
 """)
 
 

@@ -8,6 +8,7 @@ from warmup_worker.clock import DatabaseClock, boottime
 from warmup_worker.coordinator import Coordinator
 from warmup_worker.keeper import Keeper
 from warmup_worker.lease import Lease, Orders
+from warmup_worker.limits import Limits
 from warmup_worker.readiness import Readiness, readiness
 from warmup_worker.settings import WantedFleet
 from warmup_worker.shard import Shard
@@ -27,12 +28,14 @@ class Report:
         shard: Shard,
         keeper: Keeper,
         outcomes: Outcomes,
+        limits: Limits,
         coordinator: Coordinator | None,
         clock: DatabaseClock,
     ) -> None:
         self.number, self._wanted = number, wanted
         self._lease, self._shard, self._keeper = lease, shard, keeper
-        self._outcomes, self._coordinator, self._clock = outcomes, coordinator, clock
+        self._outcomes, self._limits = outcomes, limits
+        self._coordinator, self._clock = coordinator, clock
         self.wake_loop_at = boottime()
         """When the wake loop came round last."""
         self.starting: str | None = "Starting."
@@ -48,6 +51,11 @@ class Report:
     def in_flight(self) -> int:
         """Mails claimed and not settled, of this process."""
         return len(self._outcomes.open_mails)
+
+    @property
+    def limit(self) -> str | None:
+        """The limit of fleet or worker that holds back what is due; None while there are tokens enough."""
+        return self._limits.short
 
     @property
     def heartbeat_age(self) -> float:

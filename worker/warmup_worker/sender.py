@@ -19,7 +19,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from warmup_core import pacing
+from warmup_core import pacing, providers
 from warmup_core.credentials import Keys, Undecipherable
 from warmup_core.types import MailState
 from warmup_worker import mailer
@@ -27,8 +27,10 @@ from warmup_worker.batches import Claims, Outcomes
 from warmup_worker.claiming import Ask, Claim, Refusal
 from warmup_worker.clock import DatabaseClock, boottime
 from warmup_worker.content import Unwritable, compose
+from warmup_worker.gates import Gates
 from warmup_worker.keeper import Keeper
 from warmup_worker.lease import Lease, Orders
+from warmup_worker.limits import Limits, scopes_of
 from warmup_worker.mailer import Login, NotConnected, Server, Session, Verdict
 from warmup_worker.metrics import Metrics
 from warmup_worker.network import parse_networks
@@ -67,6 +69,8 @@ class Sender:
         shard: Shard,
         keeper: Keeper,
         claims: Claims,
+        limits: Limits,
+        gates: Gates,
         outcomes: Outcomes,
         clock: DatabaseClock,
         timing: Timing,
@@ -77,6 +81,7 @@ class Sender:
     ) -> None:
         self._lease, self._shard, self._keeper = lease, shard, keeper
         self._claims, self._outcomes = claims, outcomes
+        self._limits, self._gates = limits, gates
         self._clock, self._timing, self._metrics = clock, timing, metrics
         self._keys, self._authorities, self._local_hostname = keys, authorities, local_hostname
 
@@ -118,12 +123,18 @@ class Sender:
             return
         settings = orders.settings
         cooldown = random.randint(settings.cooldown_min_ms, settings.cooldown_max_ms)  # noqa: S311 - pacing
-        answer = await self._claims.ask(Ask(mailbox.id, recipient, cooldown))
+        allowed = providers.mailbox_limit(mailbox.smtp_host, settings.per_mailbox_per_day_limits)
+        most_a_day = allowed.mails if allowed else None
+        scopes = scopes_of(self._limits.scoped, mailbox.user_id, mailbox.address)
+        answer = await self._claims.ask(Ask(mailbox.id, recipient, cooldown, most_a_day, scopes))
         if not isinstance(answer, Claim):
             if answer.reason is Refusal.REPLACED:
                 self._lease.replaced.set()
             elif answer.reason in {Refusal.EPOCH, Refusal.PAUSED, Refusal.NO_FLEET, Refusal.NOT_MINE}:
                 self._lease.hurry()
+            elif answer.limit in self._limits.scoped:
+                limit = self._limits.scoped[answer.limit]
+                self._gates.shut(answer.limit, answer.scope, limit, self._clock.now() + answer.wait)
             self._shard.refused(mailbox, answer, self._clock.now(), random.random())  # noqa: S311
             turn.free()
             await turn.session.quit()

@@ -33,8 +33,15 @@ FLEET_VARIABLES: Mapping[str, str] = {
     "WARMUP_MAILBOX_COOLDOWN_MAX_MS": "cooldown_max_ms",
     "WARMUP_MAX_CONCURRENT": "max_concurrent_sends",
     "WARMUP_SMTP_ALLOWED_NETWORKS": "smtp_allowed_networks",
+    "WARMUP_GLOBAL_MINUTE_LIMIT": "per_minute_limit",
+    "WARMUP_GLOBAL_HOURLY_LIMIT": "per_hour_limit",
+    "WARMUP_WORKER_HOURLY_LIMIT": "per_worker_per_hour_limit",
+    "WARMUP_USER_HOURLY_LIMIT": "per_worker_per_hour_limit",
 }
 """What worker 1 writes into the fleet's row where no operator does, by the name of the setting."""
+
+_PER_WORKER = ("WARMUP_WORKER_HOURLY_LIMIT", "WARMUP_USER_HOURLY_LIMIT")
+"""Two names of one limit: the second is the older, and was always meant for each worker."""
 
 VARIABLES = frozenset(
     {
@@ -149,6 +156,27 @@ def _zone(text: str) -> str:
     return text
 
 
+def _limits(reader: _Reader) -> dict[str, int | None]:
+    """The limits that are given, by the name of the setting; ``none`` takes one away."""
+    found: dict[str, int | None] = {}
+    for variable in ("WARMUP_GLOBAL_MINUTE_LIMIT", "WARMUP_GLOBAL_HOURLY_LIMIT", *_PER_WORKER):
+        if variable not in reader.environ:
+            continue
+        setting = FLEET_VARIABLES[variable]
+        none = reader.environ[variable].lower() == "none"
+        count = None if none else reader.whole(variable, 1, 60_000_000, hint=" Write none for no limit.")
+        if setting in found and found[setting] != count:
+            reader.faults.append(
+                f"{' and '.join(_PER_WORKER)} mean the same, the limit of one worker: give one."
+            )
+        found[setting] = count
+    if "WARMUP_USER_HOURLY_LIMIT" in reader.environ:
+        reader.notices.append(
+            "WARMUP_USER_HOURLY_LIMIT limits each worker; its plain name is WARMUP_WORKER_HOURLY_LIMIT."
+        )
+    return found
+
+
 def _wanted(reader: _Reader) -> WantedFleet | None:
     count = reader.whole("WARMUP_WORKER_COUNT", 1, 1000)
     if "WARMUP_WORKER_COUNT" not in reader.environ:
@@ -169,7 +197,9 @@ def _wanted(reader: _Reader) -> WantedFleet | None:
         "smtp_allowed_networks": reader.parsed("WARMUP_SMTP_ALLOWED_NETWORKS", _networks, None),
     }
     try:
-        shape = FleetSettings.model_validate({name: it for name, it in given.items() if it is not None})
+        shape = FleetSettings.model_validate(
+            {name: it for name, it in given.items() if it is not None} | _limits(reader)
+        )
     except ValidationError as error:
         reader.faults += [f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors()]
     if shape.window_from_seconds >= shape.window_to_seconds:

@@ -34,6 +34,8 @@ _STANDING = {
 _HERE = {Standing.CONNECTING, Standing.IN_FLIGHT}
 _RETRY_SECONDS = 3.0
 _NO_RECIPIENT_SECONDS = 30.0
+_LIMIT_SPREAD = 0.5
+"""Seconds over which those who wait for one token are spread."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class Mailbox:
     """One mailbox of ours. ``attempts`` turns to the next recipient, ``failures`` counts those in a row, for the backoff."""
 
     __slots__ = (
-        "address", "attempts", "display_name", "failed", "failures", "hold", "id", "in_doubt", "not_before", "quota",
-        "sealed", "sent", "smtp_host", "smtp_port", "smtp_security", "spent", "standing", "touched", "user_id",
-        "username", "wakes_at",
+        "address", "attempts", "display_name", "failed", "failures", "hold", "id", "in_doubt", "limit", "not_before",
+        "quota", "sealed", "sent", "smtp_host", "smtp_port", "smtp_security", "spent", "standing", "touched", "user_id",
+        "username", "waits_for", "wakes_at",
     )  # fmt: skip
 
     def __init__(self, row: MailboxRow) -> None:
@@ -65,6 +67,9 @@ class Mailbox:
         self.touched = row.read_at
         self.wakes_at = 0.0
         self.standing = Standing.SCHEDULED
+        self.limit: str | None = None
+        self.waits_for: str | None = None
+        """The gate that it was set aside at."""
         self.configure(row)
         self.count(row)
 
@@ -176,6 +181,10 @@ class Shard:
         if refusal.reason in {Refusal.COOLDOWN, Refusal.QUOTA}:
             self.schedule(mailbox, now)
             return
+        if refusal.reason is Refusal.LIMIT:
+            self._limit(mailbox, refusal.limit)
+            self._stand(mailbox, Standing.LIMITED, now + refusal.wait + _LIMIT_SPREAD * draw)
+            return
         mailbox.attempts += refusal.reason is Refusal.RECIPIENT
         if refusal.reason in {Refusal.IN_FLIGHT, Refusal.UNPLANNED, Refusal.INACTIVE, Refusal.NOT_MINE}:
             self.look_again.add(mailbox.id)
@@ -183,6 +192,25 @@ class Shard:
             self._stand(mailbox, Standing.ELSEWHERE)
         else:
             self._stand(mailbox, Standing.REFUSED, now + _RETRY_SECONDS * (0.5 + draw))
+
+    def set_aside(self, mailbox: Mailbox, gate: str, limit: str) -> None:
+        """A mailbox that was begun waits for a gate, beside the heap."""
+        self._limit(mailbox, limit)
+        self._stand(mailbox, Standing.LIMITED)
+        mailbox.waits_for = gate
+
+    def bring_back(self, mailbox_id: int, gate: str, now: float) -> bool:
+        """Wake a mailbox that was set aside; False where it no longer waits for this gate."""
+        mailbox = self.mailboxes.get(mailbox_id)
+        if mailbox is None or mailbox.waits_for != gate:
+            return False
+        self._stand(mailbox, Standing.BEHIND, now)
+        return True
+
+    def _limit(self, mailbox: Mailbox, limit: str | None) -> None:
+        """Name the limit that binds a mailbox; it counts while its standing is LIMITED."""
+        with self._changing(mailbox):
+            mailbox.limit = limit
 
     def no_recipient(self, mailbox: Mailbox, now: float) -> None:
         """The pool holds nobody to write to: look again a little later."""
@@ -228,6 +256,7 @@ class Shard:
         with self._changing(mailbox):
             mailbox.standing = standing
         mailbox.touched = self._age_clock()
+        mailbox.waits_for = None
         mailbox.wakes_at = -1.0 if wakes_at is None else wakes_at
         if wakes_at is not None and self.mailboxes.get(mailbox.id) is mailbox:
             heapq.heappush(self._heap, (wakes_at, mailbox.id))

@@ -22,6 +22,7 @@ class Standing(StrEnum):
     CONNECTING = "connecting"
     IN_FLIGHT = "in flight"
     ELSEWHERE = "in flight elsewhere"
+    LIMITED = "limit"
     REFUSED = "claim refused, tries again"
     QUOTA_MET = "quota met"
     WINDOW_OVER = "window over"
@@ -41,6 +42,7 @@ class Counted(Protocol):
     failed: int
     standing: Standing
     hold: str | None
+    limit: str | None
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,11 @@ class Account:
 
 
 def reason_of(mailbox: Counted) -> str:
-    """The standing, and for a deferred mailbox the phase that its hold names: a closed set, fit for a label."""
+    """The standing, with the phase that the hold of a deferred mailbox names, or the limit that binds: a closed set."""
     if mailbox.standing is Standing.DEFERRED and mailbox.hold:
         return f"{mailbox.standing}: {mailbox.hold.partition(':')[0][:20]}"
+    if mailbox.standing is Standing.LIMITED and mailbox.limit:
+        return f"{mailbox.standing}: {mailbox.limit}"
     return mailbox.standing.value
 
 

@@ -125,6 +125,7 @@ class Telemetry:
                 "met": account.met,
                 "behind": account.behind,
                 "reasons": account.reasons,
+                "limit": self._report.limit,
             }
         )
 

@@ -8,7 +8,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from warmup_core import types
+from warmup_core import limits, types
 from warmup_core.types import Refused
 
 
@@ -29,6 +29,12 @@ class Timing:
     """The whole dialogue with a server up to the dot, connection included."""
     goodbye: float = 2.0
     """QUIT, which nothing depends on."""
+    token: float = limits.TOKEN_SECONDS
+    """U: how long after its grant a reserved rate token may be spent."""
+    minute: float = limits.MINUTE_SECONDS
+    """What the limits a minute, an hour and a day count over."""
+    hour: float = limits.HOUR_SECONDS
+    day: float = limits.DAY_SECONDS
     gather: float = 0.025
     """How long a batch gathers before it is written."""
     sweep_every: float = 10.0

@@ -62,7 +62,9 @@ def test_the_worst_schedule_is_exactly_as_bad_as_the_bound_says(it: Limit) -> No
         given = grant(tat, now, it.burst, it)
         tat = given.tat_us
         claims += [it.use_us if now == 0 else max(now, it.use_us)] * given.tokens
-    assert most_in_a_closed_window(claims, it.window_us) == it.burst + (it.window_us + it.use_us) // it.step_us
+    assert (
+        most_in_a_closed_window(claims, it.window_us) == it.burst + (it.window_us + it.use_us) // it.step_us
+    )
     if it.step_us > 1:
         assert it.burst + (it.window_us + it.use_us) // (it.step_us - 1) > it.count
 

@@ -1,0 +1,97 @@
+"""Gates in the wake loop: where a due mailbox waits whose host has no share left, or whose user or domain has no token.
+
+It is set aside in a queue of its own and blocks nobody behind it. A host's queue moves when one of its sends ends. A scope (the
+bucket of a user or a domain) is shut when a claim found it empty; from the instant its next token is due it lets one mailbox
+through a step, which is as fast as its bucket fills, so nobody logs in for nothing. With nobody waiting it is open again.
+Invariants: at most ``share`` turns of one host hold a slot. ``open_due`` looks at every queue that can move, so none is
+forgotten; an entry whose mailbox went elsewhere meanwhile is skipped. In memory only: the database decides anyway.
+"""
+
+import heapq
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from warmup_core.limits import SECOND, Kind, Limit
+from warmup_worker.limits import scopes_of
+from warmup_worker.shard import Mailbox, Shard
+
+
+@dataclass
+class _Shut:
+    """A scope that was found empty: the next mailbox may pass at ``opens_at``. ``passes``: those that may and have not yet."""
+
+    kind: Kind
+    step: float
+    opens_at: float
+    passes: int = 0
+
+
+class Gates:
+    """All gates of one worker. Instants are the database's, in seconds since the epoch."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+        self._inside: Counter[str] = Counter()
+        self._aside: dict[str, deque[int]] = {}
+        self._shut: dict[str, _Shut] = {}
+        self._openings: list[tuple[float, str]] = []
+
+    def admit(self, mailbox: Mailbox, share: int) -> bool:
+        """Let a due mailbox begin, counted at its host; or set it aside."""
+        host = mailbox.smtp_host
+        if self._inside[host] >= share:
+            self._set_aside(mailbox, f"host/{host}", Kind.HOST)
+            return False
+        scopes = scopes_of((Kind.USER, Kind.DOMAIN), mailbox.user_id, mailbox.address) if self._shut else ()
+        mine = [(scope, self._shut[scope]) for scope in scopes if scope in self._shut]
+        for scope, shut in mine:
+            if not shut.passes:
+                self._set_aside(mailbox, scope, shut.kind)
+                return False
+        for _, shut in mine:
+            shut.passes -= 1
+        self._inside[host] += 1
+        return True
+
+    def leave(self, host: str) -> None:
+        """A turn of this host gave its slot back."""
+        self._inside[host] -= 1
+        if not self._inside[host]:
+            del self._inside[host]
+
+    def shut(self, kind: Kind, scope: str, limit: Limit, opens_at: float) -> None:
+        """A claim found this scope empty until ``opens_at``."""
+        self._shut[scope] = _Shut(kind, limit.step_us / SECOND, opens_at)
+        heapq.heappush(self._openings, (opens_at, scope))
+
+    def open_due(self, now: float, share: int) -> None:
+        """Bring back those who may try again: as many as a host has room for, one of each scope whose next token is due."""
+        for key in [it for it in self._aside if it.startswith("host/")]:
+            self._bring_back(key, now, share - self._inside[key.removeprefix("host/")])
+        while self._openings and self._openings[0][0] <= now:
+            at, scope = heapq.heappop(self._openings)
+            shut = self._shut.get(scope)
+            if shut is None or shut.opens_at != at:
+                continue
+            if self._bring_back(scope, now, 1):
+                shut.passes, shut.opens_at = 1, now + shut.step
+                heapq.heappush(self._openings, (shut.opens_at, scope))
+            else:
+                del self._shut[scope]
+
+    def next_opening(self) -> float | None:
+        """When the first scope opens; None while none is shut."""
+        return self._openings[0][0] if self._openings else None
+
+    def _set_aside(self, mailbox: Mailbox, key: str, kind: Kind) -> None:
+        self._shard.set_aside(mailbox, key, kind)
+        self._aside.setdefault(key, deque()).append(mailbox.id)
+
+    def _bring_back(self, key: str, now: float, most: int) -> int:
+        """Wake the first ``most`` that still wait for this; returns how many there were."""
+        queue, woken = self._aside.get(key), 0
+        while queue and woken < most:
+            woken += self._shard.bring_back(queue.popleft(), key, now)
+        if not queue:
+            self._aside.pop(key, None)
+        return woken
