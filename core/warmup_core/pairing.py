@@ -21,10 +21,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, pairwise
 from math import gcd
 
-_EXCHANGES = 3
+_EXCHANGES = 4
 _CANDIDATES = 12
 """Shifts tried a turn, to take the one with the fewest pairs inside a domain."""
 _SAMPLE = 96
@@ -52,7 +52,7 @@ class Pool:
     def of(cls, users: Sequence[int], domains: Sequence[int]) -> "Pool":
         """Raises ValueError when a user is not one run."""
         size = len(users)
-        if any(after - before not in {0, 1} for before, after in zip(users, users[1:], strict=False)):
+        if any(after - before not in {0, 1} for before, after in pairwise(users)):
             raise ValueError("users must be numbered in the order of their places, each one run")
         user_runs, domain_runs = list(_runs(users)), list(_runs(domains))
         largest_user, largest_domain = max(user_runs, default=0), max(domain_runs, default=0)
@@ -119,9 +119,7 @@ def recipient(
     return _taken(pool, place, _onward(turn, pool, place, _written), present)
 
 
-def sender(
-    pool: Pool, turn: Turn, place: int, present: Callable[[int], bool] = lambda _: True
-) -> int | None:
+def sender(pool: Pool, turn: Turn, place: int, present: Callable[[int], bool] = lambda _: True) -> int | None:
     """The place of who writes to the member at ``place`` in this turn: ``recipient`` read backwards."""
     return _taken(pool, place, _onward(turn, pool, place, _writer), present)
 
@@ -197,9 +195,7 @@ def _writer(pool: Pool, turn: Turn, place: int) -> int:
     found = _moved_back(pool, turn, place)
     for exchange, mirror in enumerate(turn.mirrors):
         mate = (mirror - found) % len(pool)
-        if mate != found and _better_swapped(
-            pool, found, place, mate, _after(pool, turn, exchange, mate)
-        ):
+        if mate != found and _better_swapped(pool, found, place, mate, _after(pool, turn, exchange, mate)):
             found = mate
     return found
 
@@ -209,9 +205,7 @@ def _better_swapped(pool: Pool, one: int, ones: int, other: int, others: int) ->
     return before > 0 and pool.cost(one, others) + pool.cost(other, ones) < before
 
 
-def _onward(
-    turn: Turn, pool: Pool, place: int, step: Callable[[Pool, Turn, int], int]
-) -> Iterator[int]:
+def _onward(turn: Turn, pool: Pool, place: int, step: Callable[[Pool, Turn, int], int]) -> Iterator[int]:
     """From a place along the permutation until it closes, then the places behind it: everybody else at least once."""
     here = step(pool, turn, place)
     while here != place:

@@ -147,6 +147,6 @@ class Keeper:
     async def _read_pool(self) -> None:
         async with self._database.reading() as connection:
             self._pool_change = await roster.last_change(connection)
-            ids, users = await roster.pool(connection)
-        self.pool = Pool(ids, users)
+            members = await roster.pool(connection)
+        self.pool = await asyncio.to_thread(Pool, members)
         self._pool_read_at = boottime()

@@ -7,40 +7,41 @@ whether the recipient is still active, and ``leave`` takes a member out at once 
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from itertools import groupby
+from typing import Self
 
 from warmup_core import pairing
 from warmup_core.pairing import Turn
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A mailbox of the fleet. ``user`` and ``domain`` are numbers, equal for the same user and the same domain."""
+@dataclass(frozen=True)
+class Members:
+    """The mailboxes of a fleet by place: their ids, their users numbered from 0 as they come, their domains numbered anyhow,
+    and whether they still take part. Arrays of one length."""
 
-    id: int
-    user: int
-    domain: int
-    present: bool = True
+    ids: "array[int]"
+    users: "array[int]"
+    domains: "array[int]"
+    present: bytearray
+
+    @classmethod
+    def of(cls, members: Sequence[tuple[int, int, int]]) -> Self:
+        """From (id, user, domain), all present."""
+        ids, users, domains = zip(*members, strict=True) if members else ((), (), ())
+        return cls(array("q", ids), array("i", users), array("i", domains), bytearray(b"\1") * len(ids))
 
 
 class Pool:
-    """The members in the order they come in, in which each user must be one run."""
+    """The members as one reading found them. Raises ValueError when a user is not one run of places."""
 
-    def __init__(self, members: Iterable[Member] = ()) -> None:
-        self._ids, self._users, self._domains = array("q"), array("i"), array("i")
-        self._present = bytearray()
-        for user, (_, run) in enumerate(groupby(members, lambda member: member.user)):
-            for member in run:
-                self._ids.append(member.id)
-                self._users.append(user)
-                self._domains.append(member.domain)
-                self._present.append(member.present)
+    def __init__(self, members: Members | None = None) -> None:
+        members = members or Members.of([])
+        self._ids, self._present, self._members = members.ids, members.present, members
         self._by_id = array("i", sorted(range(len(self._ids)), key=self._ids.__getitem__))
-        self._pairing = pairing.Pool.of(self._users, self._domains)
+        self._pairing = pairing.Pool.of(members.users, members.domains)
         self._turn = lru_cache(maxsize=256)(self._make_turn)
 
     def __len__(self) -> int:
@@ -49,8 +50,9 @@ class Pool:
     @property
     def bytes_a_member(self) -> float:
         """What a member takes in memory."""
-        arrays = (self._ids, self._users, self._domains, self._by_id, self._present)
-        return sum(memoryview(it).nbytes for it in arrays) / max(1, len(self))
+        it = self._members
+        held = (it.ids, it.users, it.domains, it.present, self._by_id)
+        return sum(memoryview(array).nbytes for array in held) / max(1, len(self))
 
     def _place(self, mailbox_id: int) -> int | None:
         at = bisect_left(self._by_id, mailbox_id, key=self._ids.__getitem__)

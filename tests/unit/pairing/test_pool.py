@@ -3,14 +3,14 @@
 from collections import Counter
 from datetime import date
 
-from warmup_worker.pool import Member, Pool
+from warmup_worker.pool import Members, Pool
 
 DAY = date(2026, 11, 25)
 
 
 def pool(count: int, each: int = 10) -> Pool:
     """Members with ids in no order; ten to a user and domain."""
-    return Pool(Member((n * 7919) % 1_000_003, n // each + 5, n // each) for n in range(count))
+    return Pool(Members.of([((n * 7919) % 1_000_003, n // each, n // each) for n in range(count)]))
 
 
 def ids(count: int) -> list[int]:
@@ -38,13 +38,16 @@ def test_who_leaves_is_not_written_to_any_more() -> None:
 
 def test_a_member_that_had_left_before_the_reading_keeps_its_place() -> None:
     """Two workers, one that read before and one after: they pair everybody else alike."""
-    before = Pool(Member(n, n // 10, n // 10) for n in range(100))
-    after = Pool(Member(n, n // 10, n // 10, present=n != 41) for n in range(100))
+    everybody = [(n, n // 10, n // 10) for n in range(100)]
+    left = Members.of(everybody)
+    left.present[41] = False
+    before, after = Pool(Members.of(everybody)), Pool(left)
     pairs = [(before.recipient(n, "t0ken", DAY, 2), after.recipient(n, "t0ken", DAY, 2)) for n in range(100)]
     assert [old for old, new in pairs if old != new] == [41]
+    assert all(new != 41 for _, new in pairs)
 
 
 def test_who_is_alone_or_not_in_the_pool_has_nobody() -> None:
-    assert Pool([Member(1, 1, 1)]).recipient(1, "t0ken", DAY, 0) is None
+    assert Pool(Members.of([(1, 0, 1)])).recipient(1, "t0ken", DAY, 0) is None
     assert pool(20).recipient(-4, "t0ken", DAY, 0) is None
     assert Pool().recipient(1, "t0ken", DAY, 0) is None
