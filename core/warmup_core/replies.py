@@ -7,7 +7,7 @@ The meaning of each reaction for the engine, with the scopes it may have (``ALLO
 | ok | message | goes on with the dialogue; after the dot the mail is ``sent`` |
 | retry | message | the mail ends ``failed``, its quota is given back, the mailbox's next mail waits (new connection, backoff) |
 | retry_slow | mailbox, tenant | as retry, and that mailbox, or all of that user's, send one at a time and slower |
-| slow_provider | provider, egress, domain | as retry, and all mailboxes at that provider (from that IP, of that domain) slow to 10 a minute |
+| slow_provider | provider, egress, domain | as retry, and that provider gets 10 mails a minute from all, that IP or domain |
 | other_recipient | recipient | as retry, the mailbox goes on at once with another recipient, this one is written to later |
 | suppress_recipient | recipient | as other_recipient, and the recipient leaves the pool for days |
 | pause_mailbox | mailbox | as retry, and the mailbox pauses for a time; no strike |
@@ -18,8 +18,8 @@ The meaning of each reaction for the engine, with the scopes it may have (``ALLO
 | fail_message | message | the mail ends ``failed``, its quota is given back; counts against the mailbox's health |
 | in_doubt | message | the mail ends ``in_doubt``: its quota stays spent, it is never sent again |
 
-``retry`` never sends the same mail again. A failure known before or by a complete reply is undelivered; only silence after the dot
-is in doubt (RFC 1047). Scope is what the text names; if it names nobody: before login the provider, after it the mailbox.
+``retry`` never sends the same mail again. What a complete reply refuses, or silence before the dot ends, is undelivered; only
+silence after the dot is in doubt (RFC 1047). Scope is whom the text names; nobody: before login the provider, then the mailbox.
 
 Invariants: total (any text, bytes, phase), pure, and blind to case, spacing and line wrapping.
 """
@@ -30,19 +30,18 @@ from functools import cache, lru_cache
 from typing import Final
 
 from warmup_core.reply_concepts import CONCEPTS
-from warmup_core.reply_rules import ALLOWED, BEFORE_LOGIN, RELAY, RULES, Reaction, Rule, Scope, Wait
-from warmup_core.reply_text import read, seconds_to_wait
+from warmup_core.reply_rules import ALLOWED, BEFORE_LOGIN, RELAY, RULES, Phase, Reaction, Rule, Scope, Wait
+from warmup_core.reply_text import read
+from warmup_core.reply_times import seconds_to_wait
 
-__all__ = ["ALLOWED", "PHASES", "RULES", "Reaction", "Rule", "Scope", "Verdict", "classify"]
-
-PHASES: Final = ("banner", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "after_dot")
-"""What the reply answers: the connection, EHLO, STARTTLS, AUTH, MAIL FROM, RCPT TO, DATA, the final dot."""
+__all__ = ["ALLOWED", "RULES", "Phase", "Reaction", "Rule", "Scope", "Verdict", "classify"]
 
 _COUNTS: Final = frozenset({Reaction.PAUSE_MAILBOX_UNTIL_FIXED, Reaction.FAIL_MESSAGE})
 _ALERTS: Final = frozenset({Reaction.PAUSE_TENANT, Reaction.STOP_EGRESS, Reaction.STOP_DOMAIN})
 _NO_HINT: Final = frozenset(
     {Reaction.OK, Reaction.IN_DOUBT, Reaction.FAIL_MESSAGE, Reaction.PAUSE_MAILBOX_UNTIL_FIXED}
 )
+_SLOW: Final = frozenset({Reaction.SLOW_PROVIDER, Reaction.RETRY_SLOW})
 _WAITS: Final = {
     Reaction.OK: Wait(0),
     Reaction.IN_DOUBT: Wait(0),
@@ -63,12 +62,17 @@ _NAMED: Final = (
     (Scope.MAILBOX, "account"),
 )
 _SHOWN: Final = 400
+"""Letters of the reply that a reason holds."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a reply means. ``retry_after``: seconds that the text asks for, or None. ``wait``: seconds that the scope waits, after the
-    text or our own schedule, before jitter; None means until a person acts. ``alert``: a person is told now. ``reason``: for people."""
+    """What a reply means.
+
+    ``retry_after``: seconds that the text asks for, or None. ``wait``: seconds that the scope waits, by the text or else by
+    our own schedule, before jitter; None: until a person acts. ``alert``: a person is told now. ``reason``: our words and
+    the server's.
+    """
 
     rule: str
     scope: Scope
@@ -92,10 +96,11 @@ def classify(
     ``provider`` is a name such as gmail, microsoft365, ses. ``single_recipient``: the transaction has one. ``attempt``: how often
     the same scope had the same reaction in a row before. Never raises.
     """
-    phase = phase if phase in PHASES else "after_dot"
-    provider = (provider or "").casefold()
     heard = read(reply)
-    rule, scope, reaction, retry_after = _judge(heard.code, heard.enhanced, heard.text, phase, provider)
+    answered = Phase(phase) if phase in set(Phase) else Phase.AFTER_DOT
+    rule, scope, reaction, retry_after = _judge(
+        heard.code, heard.enhanced, heard.text, answered, (provider or "").casefold()
+    )
     lonely = rule.name.endswith("too-many-recipients") and single_recipient
     said = heard.shown[:_SHOWN] + ("..." if len(heard.shown) > _SHOWN else "")
     return Verdict(
@@ -112,7 +117,7 @@ def classify(
 
 @lru_cache(maxsize=4_096)
 def _judge(
-    code: int | None, enhanced: str, text: str, phase: str, provider: str
+    code: int | None, enhanced: str, text: str, phase: Phase, provider: str
 ) -> tuple[Rule, Scope, Reaction, int | None]:
     """Cached, because a provider in trouble gives thousands the same answer (ids are no part of the text)."""
     says = _Saying(text)
@@ -144,7 +149,7 @@ def _pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _matches(rule: Rule, code: str, enhanced: str, says: _Saying, phase: str, provider: str) -> bool:
+def _matches(rule: Rule, code: str, enhanced: str, says: _Saying, phase: Phase, provider: str) -> bool:
     return (
         _pattern(rule.codes).fullmatch(code) is not None
         and (rule.phases is None or phase in rule.phases)
@@ -155,7 +160,7 @@ def _matches(rule: Rule, code: str, enhanced: str, says: _Saying, phase: str, pr
     )
 
 
-def _outcome(rule: Rule, says: _Saying, phase: str, provider: str) -> tuple[Scope, Reaction]:
+def _outcome(rule: Rule, says: _Saying, phase: Phase, provider: str) -> tuple[Scope, Reaction]:
     if isinstance(rule.outcome, tuple):
         return rule.outcome
     nobody = Scope.PROVIDER if phase in BEFORE_LOGIN else Scope.MAILBOX
@@ -168,7 +173,7 @@ def _outcome(rule: Rule, says: _Saying, phase: str, provider: str) -> tuple[Scop
 def _wait(rule: Rule, reaction: Reaction, retry_after: int | None, attempt: int) -> float | None:
     if retry_after is not None:
         return float(retry_after)
-    wait = rule.wait or _WAITS.get(reaction)
+    wait = _WAITS.get(reaction) if rule.wait is None or reaction in _SLOW else rule.wait
     if wait is None:
         return None
     return min(wait.first * wait.growth ** min(attempt, 64), wait.most)
