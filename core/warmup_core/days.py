@@ -5,15 +5,15 @@ quota row are of that day. A window belongs to the day on which it opens in the 
 ramp. A window from 22:00 to 06:00, or one of a zone far from the fleet's, thus lies in two quota days, and its mails are
 shared out: each day gets a ``Portion``, the part of the window inside it and the mails that belong there.
 
-Invariants: what a window did not spend before the fleet's midnight it may still spend after it, so the portions of a window
-add up to its quota and nothing is lost or doubled. A quota day, of 23, 24 or 25 hours, never gets more than ``ceiling``: where
-two windows ask for more (the clocks changed, or the first part was missed) the later one waits for the next day, as far as
-it is still open then.
+Invariants: the portions of a window add up to its quota, so nothing is lost or doubled where the fleet's midnight falls into
+it. A quota day, of 23, 24 or 25 hours, never gets more than ``ceiling``. What a window missed before midnight it makes up
+after it, as far as the ceiling leaves room beside what the day has planned; the rest is missed, as at the end of any window.
+So it is where the clocks change and two windows ask for more than the ceiling on that day.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from warmup_core.pacing import Wake, WakeReason, Window, window
@@ -63,23 +63,35 @@ def _meet(plan: Window, day: Window) -> bool:
 
 def portions(day: Window, sendings: Iterable[Sending], ceiling: int) -> tuple[Portion, ...]:
     """How a quota day is shared among the windows in it, in the order of time. The day's quota is the sum of ``mails``."""
-    shared: list[Portion] = []
+    inside = sorted((it for it in sendings if _meet(it.window, day)), key=lambda it: it.window.opens)
+    wanted = [max(0, _planned_by(day.closes, it) - it.spent_before) for it in inside]
+    planned = [
+        min(want, _planned_by(day.closes, it) - _planned_by(day.opens, it))
+        for it, want in zip(inside, wanted, strict=True)
+    ]
     room = ceiling
-    for sending in sorted(sendings, key=lambda sending: sending.window.opens):
-        whole = sending.window
-        if not _meet(whole, day):
-            continue
-        inside = Window(max(whole.opens, day.opens), min(whole.closes, day.closes))
-        by_midnight = sending.quota
-        if whole.closes > day.closes:
-            # Rounded to the nearest mail, exactly, so that every reader finds the same number.
-            by_midnight = (2 * sending.quota * (day.closes - whole.opens) + whole.length) // (
-                2 * whole.length
-            )
-        mails = min(room, max(0, by_midnight - sending.spent_before))
-        room -= mails
-        shared.append(Portion(sending.opens_on, inside, mails))
-    return tuple(shared)
+    mails = [0] * len(inside)
+    for asked in (planned, wanted):  # what was missed comes after everything that is planned
+        for n, upto in enumerate(asked):
+            more = min(room, upto - mails[n])
+            mails[n] += more
+            room -= more
+    return tuple(
+        Portion(
+            it.opens_on, Window(max(it.window.opens, day.opens), min(it.window.closes, day.closes)), found
+        )
+        for it, found in zip(inside, mails, strict=True)
+    )
+
+
+def _planned_by(at: datetime, sending: Sending) -> int:
+    """The mails of a window that are planned before an instant: its even share, rounded exactly so that all readers agree."""
+    whole = sending.window
+    if whole.closes <= at:
+        return sending.quota
+    if at <= whole.opens:
+        return 0
+    return (2 * sending.quota * (at - whole.opens) + whole.length) // (2 * whole.length)
 
 
 def soonest(wakes: Sequence[Wake]) -> Wake:
