@@ -1,72 +1,85 @@
 """Whether a quota fits its window, said beforehand, with everything that stands in the way and the value that would do. Pure.
 
-Whatever holds mails back is the same thing, a ``Limit``: at most so many claims in any period, for its sharers together.
-A cooldown is one mail a gap for one mailbox, the slots of a worker are so many mails a send, a batch is so many an interval.
-A limit counts at its steady pace, not by a burst that happens to fit; one whose period is as long as the window counts whole.
+Whatever holds mails back is the same thing, a ``Bound``: at most so many claims in any period, for its sharers together. A
+cooldown is one mail a gap for one mailbox, the slots of a worker are so many mails a send, a batch is so many an interval, and
+a rate limit is what ``limits`` makes of its number. A bound counts at its steady pace, not by a burst that happens to fit,
+unless it admits all mails of the window whenever they come: a limit of a day in a window of an hour.
 
-Invariant: a quota called feasible is met inside its window by ``pacing.wake`` with the ``pace`` of the same limits, whatever
-the draws, where mailboxes with one window and one quota share the limits and nothing fails. It is a guarantee: a quota a
+Invariant: a quota called feasible is met inside its window by ``pacing.wake`` with the ``pace`` of the same bounds, whatever
+the draws, where mailboxes with one window and one quota share the bounds and nothing fails. It is a guarantee: a quota a
 mail beyond it may be met by luck.
-Fails: a limit that can never let a mail through raises ValueError.
+Fails: a bound that can never let a mail through raises ValueError.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from warmup_core.pacing import Pace, Window, slots, window
+from warmup_core.limits import Limit
+from warmup_core.pacing import UNHINDERED, Pace, Window, slots, window
 
 _NOTHING = timedelta()
+_MICROSECOND = timedelta.resolution
 
 
 @dataclass(frozen=True)
-class Limit:
-    """At most ``mails`` claims in any ``period``, shared by ``sharers`` mailboxes.
+class Bound:
+    """At most ``count`` claims in any ``period``, shared by ``sharers`` mailboxes.
 
-    ``name``: the setting that a person would change. ``burst`` and ``use_by`` (B and U) are those of a limit that is kept by
-    GCRA with T = (period + U) / (mails - B), so that no period ever holds more than ``mails``; without them it is counted.
+    ``name``: the setting that a person would change. ``make``: the rate limit of a count, for a bound that is kept by GCRA,
+    such as ``lambda count: limits.limit(count, 60, use_seconds=2)``; without it claims are counted one by one.
     """
 
     name: str
-    mails: int
+    count: int
     period: timedelta
     sharers: int = 1
-    burst: int = 0
-    use_by: timedelta = _NOTHING
+    make: Callable[[int], Limit] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if self.mails <= self.burst or self.period <= _NOTHING or self.sharers < 1:
+        if self.count < 1 or self.period <= _NOTHING or self.sharers < 1:
             raise ValueError(
-                f"{self.name} can never let a mail through: {self.mails} mails in {self.period},"
-                f" burst {self.burst}, {self.sharers} sharers"
+                f"{self.name} can never let a mail through: {self.count} in {self.period} for {self.sharers} mailboxes"
             )
 
     @property
     def turn(self) -> timedelta:
         """How long one mail from each sharer takes at the steady pace, to the microsecond above."""
-        return timedelta.resolution * -(-self._served // (self.mails - self.burst))
+        time, mails = self._steady()
+        return _MICROSECOND * -(-time * self.sharers // mails)
 
-    def counts_whole(self, length: timedelta) -> bool:
-        """Whether the window is so short that no claim in it ever leaves the period again."""
-        return self.period >= length and not self.burst
+    def paced(self, length: timedelta) -> int:
+        """The most mails of each sharer that the steady pace admits in a window of this length."""
+        time, mails = self._steady()
+        return length // _MICROSECOND * mails // (time * self.sharers)
+
+    def unpaced(self, length: timedelta) -> int:
+        """The most mails of each sharer that never have to wait for each other, however they fall."""
+        if self.make is None:
+            return self.count // self.sharers
+        limit = self.make(self.count)
+        filled = (limit.burst + length // _MICROSECOND // limit.step_us) // self.sharers
+        # Two mails of everybody may fall together, the late ones of a slot and the early ones of the next.
+        return max(limit.burst // self.sharers, filled - 2 if limit.burst >= 2 * self.sharers else 0)
 
     def possible(self, length: timedelta) -> int:
         """The most mails of each sharer in a window of this length."""
-        if self.counts_whole(length):
-            return self.mails // self.sharers
-        return length // timedelta.resolution * (self.mails - self.burst) // self._served
+        return max(self.paced(length), self.unpaced(length))
 
     def needed(self, length: timedelta, quota: int) -> int:
-        """The least ``mails`` that lets ``quota`` of each sharer through."""
-        if self.counts_whole(length):
-            return quota * self.sharers
-        return self.burst - (-self._served * quota // (length // timedelta.resolution))
+        """The least ``count`` that lets ``quota`` of each sharer through."""
+        counts = range(1, 2**40)
+        return counts[
+            bisect_left(counts, quota, key=lambda count: replace(self, count=count).possible(length))
+        ]
 
-    @property
-    def _served(self) -> int:
-        """The microseconds in which each sharer gets (mails - burst) through; whole numbers, so that nothing is rounded."""
-        return (self.period + self.use_by) // timedelta.resolution * self.sharers
+    def _steady(self) -> tuple[int, int]:
+        """The microseconds in which so many mails pass at the steady pace."""
+        if self.make is None:
+            return self.period // _MICROSECOND, self.count
+        return self.make(self.count).step_us, 1
 
 
 @dataclass(frozen=True)
@@ -94,92 +107,84 @@ class Feasibility:
 
 
 def feasible(
-    length: timedelta, quota: int, *, cooldown: timedelta, send: timedelta, limits: Sequence[Limit] = ()
+    length: timedelta, quota: int, *, cooldown: timedelta, send: timedelta, bounds: Sequence[Bound] = ()
 ) -> Feasibility:
     """Whether each mailbox can send ``quota`` mails in a window of ``length``.
 
-    ``cooldown``: the longest that may be drawn. ``send``: how long a mail is in flight. ``limits``: all that hold for these
+    ``cooldown``: the longest that may be drawn. ``send``: how long a mail is in flight. ``bounds``: all that hold for these
     mailboxes, each with all its sharers. ``possible`` of the answer is a number of mails a mailbox.
     """
     if quota == 0:
         return Feasibility(True, 0, (), "no mails are asked for")
     if length <= _NOTHING:
-        reason = "the window is empty on this day: the clock skips it"
-        return Feasibility(False, 0, (Obstacle("schedule", 0, reason),), reason)
-    everything = _all(cooldown, send, limits)
-    obstacles = sorted(
-        (_obstacle(limit, length, quota) for limit in everything if limit.possible(length) < quota),
-        key=lambda obstacle: obstacle.possible,
-    )
-    if obstacles:
-        return Feasibility(
-            False,
-            obstacles[0].possible,
-            tuple(obstacles),
-            "; ".join(obstacle.reason for obstacle in obstacles),
+        return _infeasible(
+            0, [Obstacle("schedule", 0, "the window is empty on this day: the clock skips it")]
         )
+    everything = _all(cooldown, send, bounds)
+    obstacles = [_obstacle(bound, length, quota) for bound in everything if bound.possible(length) < quota]
+    if obstacles:
+        obstacles.sort(key=lambda obstacle: obstacle.possible)
+        return _infeasible(obstacles[0].possible, obstacles)
     if not everything:
-        return Feasibility(True, quota, (), f"nothing limits {quota} mails in {words(length)}")
-    tightest = min(everything, key=lambda limit: limit.possible(length))
+        return Feasibility(True, quota, (), f"nothing bounds {quota} mails in {words(length)}")
+    tightest = min(everything, key=lambda bound: bound.possible(length))
     possible = tightest.possible(length)
     return Feasibility(
         True, possible, (), f"{quota} mails fit into {words(length)}; {tightest.name} would admit {possible}"
     )
 
 
-def pace(length: timedelta, *, cooldown: timedelta, send: timedelta, limits: Sequence[Limit] = ()) -> Pace:
-    """The pace that ``pacing.wake`` keeps under these limits in a window of ``length``."""
-    spreading = [limit for limit in _all(cooldown, send, limits) if not limit.counts_whole(length)]
+def pace(length: timedelta, *, cooldown: timedelta, send: timedelta, bounds: Sequence[Bound] = ()) -> Pace:
+    """The pace that ``pacing.wake`` keeps under these bounds in a window of ``length``."""
+    spreading = [
+        bound for bound in _all(cooldown, send, bounds) if bound.paced(length) > bound.unpaced(length)
+    ]
     return Pace(
-        gap=max((limit.turn for limit in spreading if limit.sharers == 1), default=_NOTHING),
-        turn=max((limit.turn for limit in spreading if limit.sharers > 1), default=_NOTHING),
+        gap=max((bound.turn for bound in spreading if bound.sharers == 1), default=_NOTHING),
+        turn=max((bound.turn for bound in spreading if bound.sharers > 1), default=_NOTHING),
     )
 
 
-def feasible_in_a_row(plans: Iterable[tuple[Window, int]], limit: Limit) -> Feasibility:
-    """Whether one mailbox can send these quotas in these windows, one after the other, under a limit that knows no midnight.
+def feasible_in_a_row(plans: Iterable[tuple[Window, int]], bound: Bound) -> Feasibility:
+    """Whether one mailbox can send these quotas in these windows, one after the other, under a count that knows no midnight.
 
     A provider's limit a day holds in every rolling 24 hours. Each mail is taken at the latest its draw may be, so that the
     answer holds for all draws. ``possible`` of the answer is the number of mails in all windows together.
     """
     claims: list[datetime] = []
     obstacles: list[Obstacle] = []
-    asked = 0
     for plan, quota in plans:
-        asked += quota
         before = len(claims)
-        slot, draw = slots(plan, quota) if quota else (_NOTHING, _NOTHING)
+        slot, draw = slots(plan, quota, UNHINDERED) if quota else (_NOTHING, _NOTHING)
         for k in range(quota):
             at = plan.opens + slot * k + draw
-            if len(claims) >= limit.mails:
-                at = max(at, claims[-limit.mails] + limit.period)
+            if len(claims) >= bound.count:
+                at = max(at, claims[-bound.count] + bound.period)
             if at < plan.closes:
                 claims.append(at)
         fitted = len(claims) - before
         if fitted < quota:
             reason = (
-                f"{limit.name} of {limit.mails} holds in every {words(limit.period)}, so the window from"
+                f"{bound.name} of {bound.count} holds in every {words(bound.period)}, so the window from"
                 f" {plan.opens:%Y-%m-%d %H:%M} to {plan.closes:%Y-%m-%d %H:%M} UTC has room for {fitted} of its {quota} mails"
             )
-            obstacles.append(Obstacle(limit.name, fitted, reason))
+            obstacles.append(Obstacle(bound.name, fitted, reason))
     if obstacles:
-        return Feasibility(
-            False, len(claims), tuple(obstacles), "; ".join(obstacle.reason for obstacle in obstacles)
-        )
-    return Feasibility(True, len(claims), (), f"{asked} mails fit under {limit.name} of {limit.mails}")
+        return _infeasible(len(claims), obstacles)
+    return Feasibility(True, len(claims), (), f"{len(claims)} mails fit under {bound.name} of {bound.count}")
 
 
 def clock_change(day: date, zone: ZoneInfo, from_seconds: int, to_seconds: int) -> str | None:
     """The sentence for a planner when the clock skips, shortens or lengthens the window that opens on ``day``; None else."""
     across_midnight = 86_400 if to_seconds <= from_seconds else 0
-    wall = timedelta(seconds=to_seconds + across_midnight - from_seconds)
+    usual = timedelta(seconds=to_seconds + across_midnight - from_seconds)
     real = window(day, zone, from_seconds, to_seconds).length
-    if real == wall:
+    if real == usual:
         return None
     name = f"{_clock(from_seconds)} to {_clock(to_seconds)} on {day} in {zone.key}"
     if not real:
         return f"skipped: the clock never shows {name}"
-    return f"{name} lasts {words(real)} instead of {words(wall)}: the clock changes"
+    return f"{name} lasts {words(real)} instead of {words(usual)}: the clock changes"
 
 
 def words(length: timedelta) -> str:
@@ -193,34 +198,33 @@ def words(length: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
-def _all(cooldown: timedelta, send: timedelta, limits: Sequence[Limit]) -> list[Limit]:
-    """The limits with the two that every mailbox has of its own."""
-    own = [
-        Limit(name, 1, period)
-        for name, period in (("pacing.cooldown", cooldown), ("the time of a send", send))
-        if period
-    ]
-    return [*own, *limits]
-
-
-def _obstacle(limit: Limit, length: timedelta, quota: int) -> Obstacle:
-    possible = limit.possible(length)
-    if limit.mails == 1 and limit.sharers == 1:
-        cure = f"it may be at most {words(length // quota)}"
-        found = f"{limit.name} of {words(limit.period)}"
-        whose = "of a mailbox"
-    else:
-        cure = f"it has to be at least {limit.needed(length, quota)}"
-        found = f"{limit.name} of {limit.mails}"
-        whose = f"of each of {limit.sharers} mailboxes" if limit.sharers > 1 else "of a mailbox"
-    return Obstacle(
-        limit.name,
-        possible,
-        f"{found} lets {possible} of the {quota} mails {whose} through in {words(length)}; {cure}",
-    )
-
-
 def _clock(seconds: int) -> str:
     hours, rest = divmod(seconds, 3_600)
     minutes, seconds = divmod(rest, 60)
     return f"{hours:02}:{minutes:02}" + (f":{seconds:02}" if seconds else "")
+
+
+def _all(cooldown: timedelta, send: timedelta, bounds: Sequence[Bound]) -> list[Bound]:
+    """The bounds with the two that every mailbox has of its own."""
+    own = (("pacing.cooldown", cooldown), ("the time of a send", send))
+    return [*(Bound(name, 1, period) for name, period in own if period), *bounds]
+
+
+def _infeasible(possible: int, obstacles: Sequence[Obstacle]) -> Feasibility:
+    return Feasibility(
+        False, possible, tuple(obstacles), "; ".join(obstacle.reason for obstacle in obstacles)
+    )
+
+
+def _obstacle(bound: Bound, length: timedelta, quota: int) -> Obstacle:
+    possible = bound.possible(length)
+    if bound.count == 1 and bound.sharers == 1:
+        found, cure = words(bound.period), f"it may be at most {words(length // quota)}"
+    else:
+        found, cure = str(bound.count), f"it has to be at least {bound.needed(length, quota)}"
+    whose = f"of each of {bound.sharers} mailboxes" if bound.sharers > 1 else "of a mailbox"
+    return Obstacle(
+        bound.name,
+        possible,
+        f"{bound.name} of {found} lets {possible} of the {quota} mails {whose} through in {words(length)}; {cure}",
+    )

@@ -7,13 +7,16 @@ plays the engine as simply as it can be: it wakes mailboxes, asks the schedule, 
 import heapq
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import count
 from typing import NamedTuple
 
+from warmup_core.limits import Limit, grant
 from warmup_core.pacing import Window, jitter
 from warmup_core.schedules import Due, Owed, Reason, Schedule, State
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RollingLimit:
@@ -33,6 +36,26 @@ class RollingLimit:
 
     def count(self, now: datetime) -> None:
         self._last.append(now)
+
+
+class RateLimit:
+    """A limit as the workers keep it: the real arithmetic on the simulated clock, a token at a time."""
+
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
+        self._tat = 0
+
+    def opens(self, now: datetime) -> datetime:
+        """The first instant from ``now`` on at which the next token is there."""
+        answer = grant(self._tat, _microseconds(now), 1, self._limit)
+        return now if answer.tokens else now + timedelta(microseconds=answer.due_us - _microseconds(now))
+
+    def count(self, now: datetime) -> None:
+        self._tat = grant(self._tat, _microseconds(now), 1, self._limit).tat_us
+
+
+def _microseconds(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 class Mailbox:
@@ -65,6 +88,9 @@ class Mailbox:
         self.not_before = now + shortest + drawn
 
 
+AnyLimit = RollingLimit | RateLimit
+
+
 class Claim(NamedTuple):
     """One mail: when it was claimed, for which mailbox, by which worker, and since when it was due."""
 
@@ -82,7 +108,7 @@ class Worker:
         number: int,
         schedule: Schedule,
         mailboxes: Sequence[Mailbox],
-        limits: Sequence[RollingLimit] = (),
+        limits: Sequence[AnyLimit] = (),
     ) -> None:
         self.number = number
         self.schedule = schedule
@@ -109,9 +135,7 @@ class _Event(Enum):
 class Fleet:
     """Workers under common limits. ``claims`` and ``refusals`` (by a limit) are what happened."""
 
-    def __init__(
-        self, workers: Sequence[Worker], send: timedelta, limits: Sequence[RollingLimit] = ()
-    ) -> None:
+    def __init__(self, workers: Sequence[Worker], send: timedelta, limits: Sequence[AnyLimit] = ()) -> None:
         self.workers = workers
         self.send = send
         self.claims: list[Claim] = []
@@ -124,8 +148,8 @@ class Fleet:
         """Let the workers begin at ``start`` and stop the clock at ``end``, or when nothing is left to happen."""
         for worker in self.workers:
             worker.since = start
-            for mailbox in worker.mailboxes.values():
-                self._sleep(start, worker, mailbox)
+            for owned in worker.mailboxes.values():
+                self._sleep(start, worker, owned)
             self._look(start, worker)
         while self._events and self._events[0][0] < end:
             now, _, event, worker, mailbox = heapq.heappop(self._events)

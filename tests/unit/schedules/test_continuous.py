@@ -1,5 +1,6 @@
 """Each mailbox at its own instant: what is called feasible is met, whatever the draws, and what is not is named beforehand."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -7,8 +8,9 @@ from itertools import pairwise
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.schedules.simulation import Fleet, Mailbox, RollingLimit, Worker, most_in_any
-from warmup_core.feasibility import Feasibility, Limit, feasible, pace
+from tests.unit.schedules.simulation import Fleet, Mailbox, RateLimit, RollingLimit, Worker, most_in_any
+from warmup_core.feasibility import Bound, Feasibility, feasible, pace
+from warmup_core.limits import Limit, limit
 from warmup_core.pacing import UNHINDERED, Pace, Window
 from warmup_core.schedules import Continuous, Due, Reason, State
 
@@ -16,9 +18,14 @@ OPENS = datetime(2026, 11, 25, 8, tzinfo=UTC)
 SECOND, MINUTE, HOUR = (timedelta(seconds=seconds) for seconds in (1, 60, 3_600))
 
 
+def gcra(period: timedelta) -> Callable[[int], Limit]:
+    """The limit that the workers keep of a number of mails in this period."""
+    return lambda count: limit(count, period.total_seconds())
+
+
 @dataclass(frozen=True)
 class Situation:
-    """A worker, its mailboxes with one window, and limits as (mails, period)."""
+    """A worker, its mailboxes with one window, and limits as (mails, period), counted one by one or kept by GCRA."""
 
     mailboxes: int
     length: timedelta
@@ -26,25 +33,29 @@ class Situation:
     send: timedelta
     slots: int
     limits: tuple[tuple[int, timedelta], ...]
+    gcra: bool
     seed: str
 
     @property
-    def _shared(self) -> list[Limit]:
-        counted = [
-            Limit(f"limit {n}", mails, period, self.mailboxes)
+    def _shared(self) -> list[Bound]:
+        limits = [
+            Bound(f"limit {n}", mails, period, self.mailboxes, gcra(period) if self.gcra else None)
             for n, (mails, period) in enumerate(self.limits)
         ]
-        return [*counted, Limit("workers.maxConcurrentSends", self.slots, self.send, self.mailboxes)]
+        return [*limits, Bound("workers.maxConcurrentSends", self.slots, self.send, self.mailboxes)]
 
     def feasible(self, quota: int) -> Feasibility:
-        return feasible(self.length, quota, cooldown=self.cooldown[1], send=self.send, limits=self._shared)
+        return feasible(self.length, quota, cooldown=self.cooldown[1], send=self.send, bounds=self._shared)
 
     def simulate(self, quota: int) -> Fleet:
         """From an hour before the window to long after it."""
-        pace_kept = pace(self.length, cooldown=self.cooldown[1], send=self.send, limits=self._shared)
+        pace_kept = pace(self.length, cooldown=self.cooldown[1], send=self.send, bounds=self._shared)
         plan = Window(OPENS, OPENS + self.length)
         owned = [Mailbox(n, plan, quota, self.cooldown, self.seed) for n in range(self.mailboxes)]
-        limits = [RollingLimit(mails, period) for mails, period in self.limits]
+        limits = [
+            RateLimit(gcra(period)(mails)) if self.gcra else RollingLimit(mails, period)
+            for mails, period in self.limits
+        ]
         fleet = Fleet([Worker(1, Continuous(self.slots, pace_kept), owned)], self.send, limits)
         fleet.run(OPENS - HOUR, plan.closes + 24 * HOUR)
         return fleet
@@ -66,11 +77,12 @@ def situations(draw: st.DrawFn) -> Situation:
         send,
         max(1, int(mailboxes * (send / slot) / draw(tightness))),
         tuple((max(1, int(mailboxes * (period / slot) / draw(tightness))), period) for period in periods),
+        draw(st.booleans()),
         draw(st.text("abcdef", max_size=3)),
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(situations(), st.sampled_from([0.3, 0.7, 1.0]), st.sampled_from([0, 0, 1, 4]))
 def test_a_feasible_quota_is_met_and_another_is_named(situation: Situation, share: float, more: int) -> None:
     quota = max(1, min(60, round(situation.feasible(1_000).possible * share) + more))
@@ -112,8 +124,8 @@ def outage(kept: Pace) -> Fleet:
 
 
 def test_catches_up_after_an_outage_as_fast_as_the_limit_and_no_faster() -> None:
-    limit = Limit("limits.perMinute", 25, MINUTE, sharers=400)
-    fleet = outage(pace(24 * HOUR, cooldown=5 * MINUTE, send=8 * SECOND, limits=[limit]))
+    bound = Bound("limits.perMinute", 25, MINUTE, sharers=400)
+    fleet = outage(pace(24 * HOUR, cooldown=5 * MINUTE, send=8 * SECOND, bounds=[bound]))
     claims = [claim.at for claim in fleet.claims]
     assert len(claims) == 400 * 24
     assert most_in_any(MINUTE, claims) == 25
