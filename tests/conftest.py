@@ -2,11 +2,16 @@
 
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.postgres.server import Postgres
 from warmup_core import database
+
+# A busy machine is slow, not wrong: no test fails for the time that an example took.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
