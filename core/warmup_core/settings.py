@@ -8,6 +8,7 @@ Fails: a row that this version cannot read raises ValidationError, and the worke
 from pydantic import BaseModel, ConfigDict, Field
 
 from warmup_core.spec import WarmupFleetSpec
+from warmup_core.threads import MOST_PERCENT
 from warmup_core.types import milliseconds, seconds_of_day
 
 
@@ -23,6 +24,7 @@ class FleetSettings(BaseModel):
     cooldown_max_ms: int = Field(300_000, ge=0)
     max_concurrent_sends: int = Field(50, ge=1, le=500)
     smtp_allowed_networks: tuple[str, ...] = ()
+    reply_percent: int = Field(30, ge=0, le=MOST_PERCENT)
     per_minute_limit: int | None = Field(2500, ge=1)
     per_hour_limit: int | None = Field(150_000, ge=1)
     per_worker_per_hour_limit: int | None = Field(None, ge=1)
@@ -42,6 +44,7 @@ def from_spec(spec: WarmupFleetSpec) -> FleetSettings:
         cooldown_max_ms=max(milliseconds(spec.pacing.cooldown.min), milliseconds(spec.pacing.cooldown.max)),
         max_concurrent_sends=spec.workers.max_concurrent_sends,
         smtp_allowed_networks=tuple(spec.smtp.allowed_networks),
+        reply_percent=spec.recipients.reply_percent,
         per_minute_limit=spec.limits.per_minute,
         per_hour_limit=spec.limits.per_hour,
         per_worker_per_hour_limit=spec.limits.per_worker_per_hour,

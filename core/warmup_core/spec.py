@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from warmup_core.threads import MOST_PERCENT
 from warmup_core.types import DURATION_PATTERN, START_PATTERN, TIME_OF_DAY_PATTERN
 
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=12)]
@@ -160,6 +161,17 @@ class Limits(_Model):
     )
 
 
+class Recipients(_Model):
+    """Whom the mailboxes write to."""
+
+    reply_percent: int = Field(
+        30,
+        ge=0,
+        le=MOST_PERCENT,
+        description="How many of 100 mails answer one that the mailbox received; a thread ends after four mails.",
+    )
+
+
 class Smtp(_Model):
     """What the workers may connect to and trust."""
 
@@ -220,6 +232,9 @@ class WarmupFleetSpec(_Model):
     limits: Limits = Field(
         default_factory=Limits,
         description="Most mails in a rolling minute, hour or day, counted when a mail is claimed.",
+    )
+    recipients: Recipients = Field(
+        default_factory=Recipients, description="Whom the mailboxes write to, and how often they answer."
     )
     smtp: Smtp = Field(
         default_factory=Smtp, description="What the workers may connect to and whose certificates they trust."

@@ -58,6 +58,8 @@ class Submission:
         self.identity = identity or self.authority.issue(*names)
         self.starttls = starttls
         self.journal = Journal(log)
+        self.contents: dict[str, bytes] = {}
+        """Each accepted mail by its Message-ID, as it came, dots unstuffed."""
         self.faults: dict[Step, Fault] = {}
         self._connections = 0
         self._live: set[_Connection] = set()
@@ -291,6 +293,8 @@ class _Rules:
             message_id=_message_id(envelope),
             bytes=len(envelope.content or b""),
         )
+        if isinstance(envelope.content, bytes):
+            connection.owner.contents[_message_id(envelope) or ""] = envelope.content
         reply = await connection.ask(Step.REPLY)
         return reply or f"250 2.0.0 Ok: queued as {len(connection.owner.journal.events):08x}"
 

@@ -21,6 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_core.limits import DAY_SECONDS, Kind, Limit
+from warmup_worker.answering import Thread, find
 from warmup_worker.clock import boottime
 from warmup_worker.lease import Identity
 
@@ -29,7 +30,8 @@ from warmup_worker.lease import Identity
 class Ask:
     """A mailbox whose connection is ready, the recipient it would write to, and its drawn cooldown.
 
-    ``most_a_day``: what its provider admits from it in any 24 hours. ``scopes``: its buckets, of user and domain.
+    ``most_a_day``: what its provider admits from it in any 24 hours. ``scopes``: its buckets, of user and domain. ``answers``:
+    whether it would rather answer the recipient than begin a thread.
     """
 
     mailbox_id: int
@@ -37,6 +39,7 @@ class Ask:
     cooldown_ms: int
     most_a_day: int | None = None
     scopes: tuple[str, ...] = ()
+    answers: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,12 @@ class Claim:
     claimed_at: datetime
     recipient_id: int
     recipient: str
+    recipient_name: str
     cooldown_ms: int
     started: float
     """``boottime`` before the claim left."""
+    thread: Thread | None = None
+    """The thread it goes on with; None where it begins one."""
 
     @property
     def age(self) -> float:
@@ -75,6 +81,7 @@ class Refusal(StrEnum):
     QUOTA = "quota spent"
     RECIPIENT = "recipient gone"
     LIMIT = "limit"
+    LATE = "rate token too old"
     RACED = "raced"
     DATABASE = "database away"
     STOPPING = "stopping"
@@ -106,11 +113,13 @@ class NotClaimed:
 _CLAIM = text("""
 WITH ask AS (
     SELECT * FROM unnest(CAST(:mailboxes AS bigint[]), CAST(:recipients AS bigint[]), CAST(:cooldowns AS integer[]),
-        CAST(:use_bys AS timestamptz[]), CAST(:most_a_day AS integer[])) WITH ORDINALITY
-        AS a (mailbox_id, recipient_id, cooldown_ms, use_by, most, place)
+        CAST(:use_bys AS timestamptz[]), CAST(:most_a_day AS integer[]), CAST(:threads AS bigint[]),
+        CAST(:answered AS bigint[]), CAST(:turns AS smallint[])) WITH ORDINALITY
+        AS a (mailbox_id, recipient_id, cooldown_ms, use_by, most, thread_id, answers_id, turn, place)
 ), free AS MATERIALIZED (
     SELECT m.id AS mailbox_id, m.user_id, substring(m.address FROM '[^@]*$') AS domain, q.day, q.spent AS k,
-        r.id AS recipient_id, r.address AS recipient, a.cooldown_ms, a.use_by, a.place
+        r.id AS recipient_id, r.address AS recipient, r.display_name AS recipient_name, a.cooldown_ms, a.use_by, a.place,
+        a.thread_id, a.answers_id, a.turn
     FROM ask a
     JOIN mailboxes m ON m.id = a.mailbox_id
     JOIN quotas q ON q.mailbox_id = m.id AND q.day = :day
@@ -159,10 +168,12 @@ WITH ask AS (
         not_before = c.claimed_at + make_interval(secs => CAST(:claim_seconds AS float8) + c.cooldown_ms / 1000.0)
     FROM claim c WHERE m.id = c.mailbox_id
 ), intent AS (
-    INSERT INTO mails (day, id, mailbox_id, recipient_id, k, state, number, incarnation, epoch, claimed_at)
-    SELECT day, mail_id, mailbox_id, recipient_id, k, 'intent', :number, :incarnation, :epoch, claimed_at FROM claim
+    INSERT INTO mails (day, id, mailbox_id, recipient_id, k, state, number, incarnation, epoch, claimed_at, thread_id,
+        answers_id, turn)
+    SELECT day, mail_id, mailbox_id, recipient_id, k, 'intent', :number, :incarnation, :epoch, claimed_at, thread_id,
+        answers_id, turn FROM claim
 )
-SELECT mailbox_id, mail_id, day, k, claimed_at, recipient_id, recipient, cooldown_ms FROM claim
+SELECT mailbox_id, mail_id, day, k, claimed_at, recipient_id, recipient, recipient_name, cooldown_ms FROM claim
 """)
 # The day is a parameter, so that the planner sees only its partitions, and is held to the database's day all the same.
 # The clock stands above both counts, so it is read after the last lock. A mailbox's mails are counted only where its quotas of
@@ -192,6 +203,8 @@ async def claim(
     scoped = scoped or {}
     if day is None:
         day = await connection.scalar(text("SELECT fleet_day()"))
+    threads = await _threads(connection, day, asks)
+    found = [threads.get(ask.mailbox_id) for ask in asks]
     rows = await connection.execute(
         _CLAIM,
         {
@@ -200,6 +213,9 @@ async def claim(
             "cooldowns": [ask.cooldown_ms for ask in asks],
             "use_bys": list(use_bys) if use_bys is not None else [None] * len(asks),
             "most_a_day": [ask.most_a_day for ask in asks],
+            "threads": [it.thread_id if it else None for it in found],
+            "answered": [it.answers_id if it else None for it in found],
+            "turns": [it.turn if it else None for it in found],
             "day_seconds": day_seconds,
             "kinds": [kind.value for kind in scoped],
             "steps": [limit.step_us for limit in scoped.values()],
@@ -211,7 +227,18 @@ async def claim(
             "claim_seconds": claim_seconds,
         },
     )
-    return [Claim(**row._mapping, started=started) for row in rows]
+    return [Claim(**row._mapping, started=started, thread=threads.get(row.mailbox_id)) for row in rows]
+
+
+async def _threads(
+    connection: AsyncConnection, day: date | None, asks: Sequence[Ask]
+) -> dict[int, Thread | None]:
+    """The threads that go on, by mailbox; nothing is read where nobody wants to answer."""
+    answering = [(ask.mailbox_id, ask.recipient_id) for ask in asks if ask.answers]
+    if not answering or day is None:
+        return {}
+    threads = await find(connection, day, answering)
+    return {mailbox_id: thread for (mailbox_id, _), thread in zip(answering, threads, strict=True)}
 
 
 _EXPLAIN = text("""

@@ -56,7 +56,7 @@ _BODIES = tuple(
 
 _TEMPLATE = (
     b"From: %(sender)s\r\nTo: %(recipient)s\r\nDate: %(date)s\r\nMessage-ID: %(message_id)s\r\nSubject: %(subject)s\r\n"
-    b"X-Warmup-Fleet: %(token)s\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"
+    b"%(thread)bX-Warmup-Fleet: %(token)s\r\nAuto-Submitted: %(automatic)b\r\nMIME-Version: 1.0\r\n"
     b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n%(body)s"
 )
 
@@ -99,18 +99,38 @@ def originator(name: str, address: str) -> bytes:
 def compose(claim: Claim, sender: str, display_name: str, token: str) -> Mail:
     """The mail of a claim. Raises Unwritable."""
     identifier = message_id(claim.day, claim.mail_id, token, sender.rpartition("@")[2])
-    subject, body = _BODIES[_choice(identifier, len(_BODIES))]
+    _, body = _BODIES[_choice(identifier, len(_BODIES))]
     recipient = checked_address(claim.recipient)
+    subject, thread, automatic = _threaded(claim, sender, token)
     message = _TEMPLATE % {
         b"sender": originator(display_name, sender),
         b"recipient": recipient.encode(),
         b"date": _date(claim.claimed_at).encode(),
         b"message_id": identifier.encode(),
         b"subject": subject,
+        b"thread": thread,
+        b"automatic": automatic,
         b"token": token.encode(),
         b"body": body,
     }
     return Mail(sender, recipient, identifier, message)
+
+
+def _threaded(claim: Claim, sender: str, token: str) -> tuple[bytes, bytes, bytes]:
+    """Subject, thread headers and the word for Auto-Submitted. The subject is that of the thread's first mail."""
+    here, there = sender.rpartition("@")[2], claim.recipient.rpartition("@")[2]
+    if claim.thread is None:
+        seed = message_id(claim.day, claim.mail_id, token, here)
+        return _BODIES[_choice(seed, len(_BODIES))][0], b"", b"auto-generated"
+    thread = claim.thread
+    first = message_id(claim.day, thread.thread_id, token, there if thread.turn % 2 else here)
+    answered = message_id(claim.day, thread.answers_id, token, there)
+    ids = [first]
+    if thread.before_id is not None:
+        ids.append(message_id(claim.day, thread.before_id, token, here))
+    references = "\r\n ".join(dict.fromkeys([*ids, answered]))
+    headers = f"In-Reply-To: {answered}\r\nReferences: {references}\r\n".encode()
+    return b"Re: " + _BODIES[_choice(first, len(_BODIES))][0], headers, b"auto-replied"
 
 
 def _date(at: datetime) -> str:

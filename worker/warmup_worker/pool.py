@@ -13,7 +13,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Self
 
-from warmup_core import pairing
+from warmup_core import pairing, threads
 from warmup_core.pairing import Turn
 
 
@@ -32,6 +32,14 @@ class Members:
         """From (id, user, domain), all present."""
         ids, users, domains = zip(*members, strict=True) if members else ((), (), ())
         return cls(array("q", ids), array("i", users), array("i", domains), bytearray(b"\1") * len(ids))
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Whom to write to; ``answers``: as an answer, if there is something to answer."""
+
+    mailbox_id: int
+    answers: bool
 
 
 class Pool:
@@ -66,13 +74,18 @@ class Pool:
     def _make_turn(self, seed: str, k: int) -> Turn | None:
         return pairing.turn(self._pairing, seed, k)
 
-    def recipient(self, mailbox_id: int, token: str, day: date, k: int) -> int | None:
+    def recipient(
+        self, mailbox_id: int, token: str, day: date, k: int, reply_percent: int = 0
+    ) -> Recipient | None:
         """Whom this mailbox writes to in the k-th turn of the day; None while it is alone, or newer than the pool."""
-        place, turn = self._place(mailbox_id), self._turn(f"{token}/{day}", k)
+        seed = f"{token}/{day}"
+        step = threads.step(seed, reply_percent, k)
+        place, turn = self._place(mailbox_id), self._turn(seed, step.first)
         if place is None or turn is None:
             return None
-        found = pairing.recipient(self._pairing, turn, place, self._is_present)
-        return None if found is None else self._ids[found]
+        follow = pairing.sender if step.backwards else pairing.recipient
+        found = follow(self._pairing, turn, place, self._is_present)
+        return None if found is None else Recipient(self._ids[found], step.answers is not None)
 
     def leave(self, mailbox_id: int) -> None:
         """Take a member out; the others keep their pairs."""

@@ -35,7 +35,7 @@ class Portion:
 
 @dataclass(frozen=True, slots=True)
 class MailboxRow:
-    """A mailbox as the tables have it. ``not_before`` in seconds since the epoch; ``read_at``: ``boottime`` before the reading."""
+    """A mailbox as the tables have it. ``not_before``: seconds since the epoch; ``read_at``: ``boottime`` before the reading."""
 
     id: int
     user_id: int

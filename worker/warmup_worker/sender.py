@@ -110,6 +110,7 @@ class Sender:
             orders.token,
             orders.day,
             mailbox.spent + mailbox.failed,
+            orders.settings.reply_percent,
         )
         if recipient is None:
             self._shard.no_recipient(mailbox, self._clock.now())
@@ -125,18 +126,19 @@ class Sender:
         allowed = providers.mailbox_limit(mailbox.smtp_host, settings.per_mailbox_per_day_limits)
         most_a_day = allowed.mails if allowed else None
         scopes = scopes_of(self._limits.scoped, mailbox.user_id, mailbox.address)
-        answer = await self._claims.ask(Ask(mailbox.id, recipient, cooldown, most_a_day, scopes))
+        ask = Ask(mailbox.id, recipient.mailbox_id, cooldown, most_a_day, scopes, recipient.answers)
+        answer = await self._claims.ask(ask)
         if not isinstance(answer, Claim):
             if answer.reason is Refusal.REPLACED:
                 self._lease.replaced.set()
             elif answer.reason in {Refusal.EPOCH, Refusal.PAUSED, Refusal.NO_FLEET, Refusal.NOT_MINE}:
                 self._lease.hurry()
             elif answer.reason is Refusal.RECIPIENT:
-                self._keeper.pool.leave(recipient)
-            elif answer.limit in self._limits.scoped:
-                limit = self._limits.scoped[answer.limit]
-                self._gates.shut(answer.limit, answer.scope, limit, self._clock.now() + answer.wait)
+                self._keeper.pool.leave(recipient.mailbox_id)
             self._shard.refused(mailbox, answer, self._clock.now(), random.random())  # noqa: S311
+            if answer.limit in self._limits.scoped:
+                limit = self._limits.scoped[answer.limit]
+                self._gates.shut(mailbox, answer.limit, answer.scope, limit, self._clock.now() + answer.wait)
             turn.free()
             await turn.session.quit()
             return

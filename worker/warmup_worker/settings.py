@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 from warmup_core import database
 from warmup_core.credentials import Keys, parse_keys
 from warmup_core.settings import FleetSettings
+from warmup_core.threads import MOST_PERCENT
 from warmup_core.types import START_PATTERN, Refused, seconds_of_day
 from warmup_worker.mounted import Mounted, read_text
 from warmup_worker.timing import Timing, parse_timing
@@ -33,6 +34,7 @@ FLEET_VARIABLES: Mapping[str, str] = {
     "WARMUP_MAILBOX_COOLDOWN_MAX_MS": "cooldown_max_ms",
     "WARMUP_MAX_CONCURRENT": "max_concurrent_sends",
     "WARMUP_SMTP_ALLOWED_NETWORKS": "smtp_allowed_networks",
+    "WARMUP_REPLY_PERCENT": "reply_percent",
     "WARMUP_GLOBAL_MINUTE_LIMIT": "per_minute_limit",
     "WARMUP_GLOBAL_HOURLY_LIMIT": "per_hour_limit",
     "WARMUP_WORKER_HOURLY_LIMIT": "per_worker_per_hour_limit",
@@ -195,6 +197,7 @@ def _wanted(reader: _Reader) -> WantedFleet | None:
         "cooldown_max_ms": reader.whole("WARMUP_MAILBOX_COOLDOWN_MAX_MS", 0, 86_400_000),
         "max_concurrent_sends": reader.whole("WARMUP_MAX_CONCURRENT", 1, 500),
         "smtp_allowed_networks": reader.parsed("WARMUP_SMTP_ALLOWED_NETWORKS", _networks, None),
+        "reply_percent": reader.whole("WARMUP_REPLY_PERCENT", 0, MOST_PERCENT),
     }
     try:
         shape = FleetSettings.model_validate(

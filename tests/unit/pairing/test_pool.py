@@ -13,6 +13,11 @@ def pool(count: int, each: int = 10) -> Pool:
     return Pool(Members.of([((n * 7919) % 1_000_003, n // each, n // each) for n in range(count)]))
 
 
+def recipient(made: Pool, mailbox_id: int, k: int, reply_percent: int = 0) -> int | None:
+    found = made.recipient(mailbox_id, "t0ken", DAY, k, reply_percent)
+    return found.mailbox_id if found else None
+
+
 def ids(count: int) -> list[int]:
     return [(n * 7919) % 1_000_003 for n in range(count)]
 
@@ -25,15 +30,32 @@ def test_a_member_takes_at_most_32_bytes() -> None:
 
 def test_every_member_has_a_recipient_and_all_receive_alike() -> None:
     made = pool(300)
-    received = Counter(made.recipient(it, "t0ken", DAY, k) for it in ids(300) for k in range(5))
+    received = Counter(recipient(made, it, k) for it in ids(300) for k in range(5))
     assert set(received) == set(ids(300))
     assert set(received.values()) == {5}
+
+
+def test_answers_leave_the_received_counts_equal_and_go_to_whom_one_heard_from() -> None:
+    made, heard = pool(300), set()
+    answers = 0
+    for k in range(30):
+        found = {it: made.recipient(it, "t0ken", DAY, k, reply_percent=30) for it in ids(300)}
+        assert {to.mailbox_id for to in found.values() if to} == set(ids(300)), (
+            "a permutation, answers or not"
+        )
+        for it, to in found.items():
+            assert to is not None
+            if to.answers:
+                answers += 1
+                assert (to.mailbox_id, it) in heard
+        heard |= {(it, to.mailbox_id) for it, to in found.items() if to}
+    assert answers == 9 * 300
 
 
 def test_who_leaves_is_not_written_to_any_more() -> None:
     made, gone = pool(300), ids(300)[17]
     made.leave(gone)
-    assert gone not in {made.recipient(it, "t0ken", DAY, k) for it in ids(300) for k in range(20)}
+    assert gone not in {recipient(made, it, k) for it in ids(300) for k in range(20)}
 
 
 def test_a_member_that_had_left_before_the_reading_keeps_its_place() -> None:
@@ -42,7 +64,7 @@ def test_a_member_that_had_left_before_the_reading_keeps_its_place() -> None:
     left = Members.of(everybody)
     left.present[41] = False
     before, after = Pool(Members.of(everybody)), Pool(left)
-    pairs = [(before.recipient(n, "t0ken", DAY, 2), after.recipient(n, "t0ken", DAY, 2)) for n in range(100)]
+    pairs = [(recipient(before, n, 2), recipient(after, n, 2)) for n in range(100)]
     assert [old for old, new in pairs if old != new] == [41]
     assert all(new != 41 for _, new in pairs)
 
