@@ -14,7 +14,7 @@ and ends in doubt, which is the truth.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TypeVar
@@ -337,11 +337,14 @@ class Claims:
         self._outcomes.open_mails.update((claim.day, claim.mail_id) for claim in claims)
         granted = {claim.mailbox_id for claim in claims}
         refused = [ask for ask in asks if ask.mailbox_id not in granted]
+        late = {ask.mailbox_id for ask in refused if self._limits.stale(tokens[ask.mailbox_id])}
         self._limits.give_back(tokens[ask.mailbox_id] for ask in refused)
-        return [*claims, *(await self._explain(identity, orders.epoch, refused) if refused else [])]
+        return [*claims, *(await self._explain(identity, orders.epoch, refused, late) if refused else [])]
 
-    async def _explain(self, identity: Identity, epoch: int, refused: Sequence[Ask]) -> list[NotClaimed]:
-        """Why these claims were not granted: by the rows of their mailboxes, else by a limit of user, domain or provider."""
+    async def _explain(
+        self, identity: Identity, epoch: int, refused: Sequence[Ask], late: Collection[int]
+    ) -> list[NotClaimed]:
+        """Why these were not granted: by their rows, else a limit of user, domain or provider, else its token's age."""
         try:
             async with self._database.transaction() as connection:
                 reasons = await claiming.explain(connection, identity, epoch, refused)
@@ -351,12 +354,15 @@ class Claims:
         except (Unreachable, Rejected):
             return [NotClaimed(ask.mailbox_id, Refusal.DATABASE) for ask in refused]
         self._limits.forget(scope for ask in refused if ask.mailbox_id in raced for scope in ask.scopes)
-        return [
-            replace(it, reason=Refusal.LIMIT, limit=found.kind, scope=found.scope, wait=found.wait)
-            if (found := short.get(it.mailbox_id))
-            else it
-            for it in reasons
-        ]
+
+        def closer(it: NotClaimed) -> NotClaimed:
+            if it.mailbox_id not in raced:
+                return it
+            if found := short.get(it.mailbox_id):
+                return replace(it, reason=Refusal.LIMIT, limit=found.kind, scope=found.scope, wait=found.wait)
+            return replace(it, reason=Refusal.LATE) if it.mailbox_id in late else it
+
+        return [closer(it) for it in reasons]
 
     def _answer(self, future: asyncio.Future[Claim | NotClaimed], answer: Claim | NotClaimed) -> None:
         if isinstance(answer, NotClaimed):

@@ -42,8 +42,7 @@ class Gates:
         if self._inside[host] >= share:
             self._set_aside(mailbox, f"host/{host}", Kind.HOST)
             return False
-        scopes = scopes_of((Kind.USER, Kind.DOMAIN), mailbox.user_id, mailbox.address) if self._shut else ()
-        mine = [(scope, self._shut[scope]) for scope in scopes if scope in self._shut]
+        mine = self._shut_for(mailbox)
         for scope, shut in mine:
             if not shut.passes:
                 self._set_aside(mailbox, scope, shut.kind)
@@ -59,10 +58,16 @@ class Gates:
         if not self._inside[host]:
             del self._inside[host]
 
-    def shut(self, kind: Kind, scope: str, limit: Limit, opens_at: float) -> None:
-        """A claim found this scope empty until ``opens_at``."""
-        self._shut[scope] = _Shut(kind, limit.step_us / SECOND, opens_at)
-        heapq.heappush(self._openings, (opens_at, scope))
+    def shut(self, mailbox: Mailbox, kind: Kind, scope: str, limit: Limit, opens_at: float) -> None:
+        """The claim of this mailbox found its scope empty until ``opens_at``: it waits with the others."""
+        self._set_aside(mailbox, scope, kind)
+        self._shut[scope] = shut = _Shut(kind, limit.step_us / SECOND, opens_at)
+        self._open_at(scope, shut, opens_at)
+
+    def claimed(self, mailbox: Mailbox, claimed_at: float) -> None:
+        """A claim took a token of scopes that are shut: the next one is due a step later."""
+        for scope, shut in self._shut_for(mailbox):
+            self._open_at(scope, shut, max(shut.opens_at, claimed_at + shut.step))
 
     def open_due(self, now: float, share: int) -> None:
         """Bring back those who may try again: as many as a host has room for, one of each scope whose next token is due."""
@@ -74,14 +79,26 @@ class Gates:
             if shut is None or shut.opens_at != at:
                 continue
             if self._bring_back(scope, now, 1):
-                shut.passes, shut.opens_at = 1, now + shut.step
-                heapq.heappush(self._openings, (shut.opens_at, scope))
+                shut.passes = 1
+                self._open_at(scope, shut, now + shut.step)
             else:
                 del self._shut[scope]
 
     def next_opening(self) -> float | None:
         """When the first scope opens; None while none is shut."""
         return self._openings[0][0] if self._openings else None
+
+    def _shut_for(self, mailbox: Mailbox) -> list[tuple[str, _Shut]]:
+        """The scopes of this mailbox that are shut."""
+        if not self._shut:
+            return []
+        scopes = scopes_of((Kind.USER, Kind.DOMAIN), mailbox.user_id, mailbox.address)
+        return [(scope, self._shut[scope]) for scope in scopes if scope in self._shut]
+
+    def _open_at(self, scope: str, shut: _Shut, at: float) -> None:
+        """Note when a scope opens; an earlier note of it counts no more."""
+        shut.opens_at = at
+        heapq.heappush(self._openings, (at, scope))
 
     def _set_aside(self, mailbox: Mailbox, key: str, kind: Kind) -> None:
         self._shard.set_aside(mailbox, key, kind)

@@ -159,6 +159,11 @@ class Limits:
             if found is not None:
                 found.count += 1
 
+    def stale(self, use_by: datetime | None) -> bool:
+        """Whether a token is surely, or most likely, too old by now."""
+        now = boottime()
+        return use_by is not None and not any(it.use_by == use_by and it.stale_at > now for it in self._held)
+
     def refused(self, wait: float) -> None:
         """A ready connection was sent away: the next is worth opening shortly before the next token."""
         self.opens_at = boottime() + wait - self._timing.token / 2

@@ -144,6 +144,7 @@ class Sender:
             return
         turn.claim = answer
         self._shard.claimed(mailbox, answer)
+        self._gates.claimed(mailbox, answer.claimed_at.timestamp())
         verdict = await self._deliver(turn.session, answer, mailbox, orders.token)
         self._settle(turn, answer, verdict)
         turn.free()

@@ -1,0 +1,123 @@
+"""Workers without mail servers: each claims as fast as it may over a connection of its own, and settles at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from tests.integration.worker.fleet import EAGER, QUICK, Fleet, as_database
+from tests.waiting import until
+from warmup_core import providers
+from warmup_core.settings import FleetSettings
+from warmup_core.types import MailState
+from warmup_worker.batches import Claims, Outcomes
+from warmup_worker.claiming import Ask, Claim, NotClaimed
+from warmup_worker.clock import DatabaseClock
+from warmup_worker.lease import Lease
+from warmup_worker.limits import Limits, scopes_of
+from warmup_worker.metrics import Metrics
+from warmup_worker.settling import Outcome
+from warmup_worker.timing import Timing
+
+SHORT = replace(QUICK, token=0.4, minute=2.0, hour=6.0, day=4.0)
+"""The windows of the limits made small, and the life of a token with them."""
+
+UNLIMITED = EAGER.model_copy(
+    update={
+        "emails_per_mailbox_per_day": 2000,
+        "per_minute_limit": None,
+        "per_hour_limit": None,
+        "per_mailbox_per_day_limits": {},
+    }
+)
+
+
+def limited(**limits: object) -> FleetSettings:
+    """Settings with these limits and no others."""
+    return UNLIMITED.model_copy(update=limits)
+
+
+class Claimant:
+    """One worker's claims. ``hammer`` asks for its mailboxes without a pause, for ever."""
+
+    def __init__(self, fleet: Fleet, number: int, workers: int, timing: Timing = SHORT) -> None:
+        self.number, self.workers = number, workers
+        self.database = as_database(fleet.url)
+        self.lease = Lease(self.database, number, timing, DatabaseClock(), "host", "version")
+        metrics = Metrics(number)
+        self.limits = Limits(self.database, self.lease, timing, number)
+        self.outcomes = Outcomes(self.database, self.lease, timing, metrics)
+        self.claims = Claims(
+            self.database, self.lease, self.outcomes, self.limits, timing, metrics, asyncio.Event()
+        )
+        self.refusals: list[NotClaimed] = []
+        self._mailboxes: dict[int, Any] = {}
+
+    async def ask(self, fleet: Fleet, mailbox_id: int, recipient_id: int) -> Claim | NotClaimed:
+        """One claim, with what limits it, settled as sent when granted."""
+        orders = self.lease.orders
+        assert orders is not None
+        if mailbox_id not in self._mailboxes:
+            for row in await fleet.rows("SELECT id, user_id, address, smtp_host FROM mailboxes"):
+                self._mailboxes[row.id] = row
+        row = self._mailboxes[mailbox_id]
+        allowed = providers.mailbox_limit(row.smtp_host, orders.settings.per_mailbox_per_day_limits)
+        scopes = scopes_of(self.limits.scoped, row.user_id, row.address)
+        most = allowed.mails if allowed else None
+        answer = await self.claims.ask(Ask(mailbox_id, recipient_id, 0, most, scopes))
+        if isinstance(answer, Claim):
+            await self.outcomes.settle(
+                Outcome(mailbox_id, answer.day, answer.mail_id, MailState.SENT, "dot", "250 ok", 0)
+            )
+        else:
+            self.refusals.append(answer)
+        return answer
+
+    async def hammer(self, fleet: Fleet, ids: Sequence[int]) -> None:
+        """Claim for each of this worker's mailboxes again and again."""
+
+        async def one(mailbox_id: int, recipient_id: int) -> None:
+            while True:
+                answer = await self.ask(fleet, mailbox_id, recipient_id)
+                if isinstance(answer, NotClaimed):
+                    await asyncio.sleep(min(answer.wait, 0.2) or 0.05)
+
+        mine = [it for it in ids if it % self.workers == self.number - 1]
+        async with asyncio.TaskGroup() as group:
+            for mailbox_id in mine:
+                group.create_task(one(mailbox_id, next(it for it in ids if it != mailbox_id)))
+
+
+@asynccontextmanager
+async def claimants(fleet: Fleet, count: int, timing: Timing = SHORT) -> AsyncIterator[list[Claimant]]:
+    """Workers 1 to ``count``, registered, with their heartbeats and batches running."""
+    made = [Claimant(fleet, number, count, timing) for number in range(1, count + 1)]
+    parts: list[asyncio.Task[None]] = []
+    try:
+        for it in made:
+            await it.lease.register()
+            parts += [
+                asyncio.create_task(part) for part in (it.lease.run(), it.outcomes.run(), it.claims.run())
+            ]
+            await until(lambda it=it: it.lease.orders, "the first heartbeat")  # type: ignore[misc]
+            assert it.lease.orders is not None
+            it.limits.obey(it.lease.orders)
+        yield made
+    finally:
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)
+        for it in made:
+            await it.database.close()
+
+
+async def hammer(fleet: Fleet, workers: Sequence[Claimant], ids: Sequence[int], seconds: float) -> None:
+    """All of them at once, for this long."""
+    tasks = [asyncio.create_task(it.hammer(fleet, ids)) for it in workers]
+    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

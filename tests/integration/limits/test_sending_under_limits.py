@@ -1,0 +1,44 @@
+"""A whole worker under limits: what is due waits under the limit's name, hardly ever logs in for nothing, and goes out later."""
+
+import aiohttp
+
+from tests.integration.limits.claimants import SHORT, limited
+from tests.integration.limits.windows import claimed, fullest
+from tests.integration.worker.fleet import Fleet
+from tests.waiting import until
+
+
+async def test_a_user_at_the_limit_waits_by_name_and_others_go_on(fleet: Fleet) -> None:
+    await fleet.start(limited(emails_per_mailbox_per_day=2, per_user_per_hour_limit=5))
+    await fleet.enrol(8, users=1)
+    await fleet.enrol(3, users=3)
+    await fleet.execute(
+        "UPDATE mailboxes SET user_id = (SELECT id FROM users WHERE name = 'user-2') WHERE id > 8"
+    )
+    async with fleet.worker(timing=SHORT) as worker:
+        await until(lambda: worker.report.account().reasons.get("limit: user", 0) >= 5, "the user's wait")
+        url = f"http://127.0.0.1:{worker.telemetry.port}"
+        async with aiohttp.ClientSession() as client:
+            quota = await (await client.get(f"{url}/api/warmup/quota")).json()
+            metrics = await (await client.get(f"{url}/metrics")).text()
+        assert quota["reasons"]["limit: user"] >= 1
+        assert 'warmup_worker_claims_refused_total{reason="limit_user"}' in metrics
+        await fleet.mails("sent", 22, within=40)
+        assert worker.report.account().met == 11
+    await fleet.adds_up()
+    for user in ("id <= 8", "id > 8"):
+        assert fullest(await claimed(fleet, f"m.{user}"), SHORT.hour) <= 5
+    logins, sent = len(fleet.server.journal.of("auth")), len(fleet.server.journal.accepted)
+    assert logins <= 1.6 * sent, f"{logins} logins for {sent} mails"
+
+
+async def test_a_limit_of_the_fleet_is_told_and_opens_few_connections_in_vain(fleet: Fleet) -> None:
+    await fleet.start(limited(emails_per_mailbox_per_day=2, per_minute_limit=4))
+    await fleet.enrol(8)
+    async with fleet.worker(timing=SHORT) as worker:
+        await until(lambda: worker.report.limit == "minute", "the limit")
+        await fleet.mails("sent", 16, within=40)
+    await fleet.adds_up()
+    assert fullest(await claimed(fleet), SHORT.minute) <= 4
+    logins, sent = len(fleet.server.journal.of("auth")), len(fleet.server.journal.accepted)
+    assert logins <= 2 * sent, f"{logins} logins for {sent} mails"
