@@ -131,32 +131,37 @@ _PATTERNS: Final[dict[str, str]] = {
     "limit": either(
         near(LIMIT, EXCEEDED), near(TOO_MANY, MAILS),
         r"limit(?:ed)? (?:of|to) \d|max(?:imum)?(?: of)? \d+ |quota ?exceeded|overquota|submissionquota",
-        near(EXCEEDED, words("number of messages, number of emails, messages allowed, allowed messages")),
+        near(EXCEEDED, words("number of messages, number of emails, allowed messages, messages allowed, messages per")),
         near(EXCEEDED, words("anzahl, nombre, numero, aantal, liczba, 数量, 次数, 件数, 通数")),
         "(?:mi:stc|rp:trc|hl:itc)",
     ),
     "too many recipients": either(
         TOO_MANY + r" (?:\w+ ){0,2}?" + words("recipients, recipient, rcpts, empfanger, empfaenger, destinataires"),
         TOO_MANY + " " + words("destinatarios, destinatari, ontvangers, odbiorcow, получателеи"),
-        "(?:per|separate) transaction|reciplimit",
+        "(?:per|separate) transaction|reciplimit|rcpt numbers",
         "recipients (?:per|in (?:a|one|this)) (?:message|mail|email|transaction)",
         "收件人(?:数量)?(?:过多|太多)|宛先(?:の数)?が多すぎ",
     ),
     "too many logins": either(
-        near(LOGIN, either(TOO_MANY, words("too often, too frequent*, zu oft, trop souvent, te vaak, zbyt czesto, 频繁, 频率"))),
+        near(
+            either(LOGIN, words("attempts, versuche, tentativ*, intentos, pogingen, prob, попыток, 尝试, 試行")),
+            either(TOO_MANY, words("too often, too frequent*, zu oft, trop souvent, te vaak, zbyt czesto, 频繁, 频率")),
+        ),
         "too many times|smtp auth error limit",
     ),
     # full mailboxes, short servers
     "mailbox full": either(
         near(MAILBOX, FULL),
         near(either(MAILBOX, RECIPIENT), STORAGE),
+        near(either(MAILBOX, PERSON), near(STORAGE, EXCEEDED)),
+        "too many (?:messages|mails) (?:on|in) (?:the |this )?(?:server|mailbox|inbox)",
         near(either(MAILBOX, PERSON), words("overquota, over its quota, over his quota, over storage")),
         near(MAILBOX, words("quota*, size, speicherplatz, groesse, grosse, taille, tamano, tamanho") + GAP + EXCEEDED),
         near(words("user, disk, storage, mailbox, inbox, allocated, account storage"), words("quota")) + GAP + EXCEEDED,
         EXCEEDED + GAP + words("storage, mailbox, disk") + " " + words("quota*, allocation, limit, allotment"),
         near(words("account, user, recipient"), words("out of storage, out of space, space has been used, storage is used")),
         words("account, user, mailbox") + " storage " + words("limit, quota"),
-        "storage allocation",
+        "storage allocation|存储分配",
         near(words("空间, 空間, 容量"), words("不足, 超限, 超出, 超过, 已满, 满, 超過, 足り, オーバー")),
     ),
     "box limit": either(near(either(MAILBOX, _WHO_IS_FULL), either(QUOTA, words("limit, limite*, limiet"))), "overquota"),
@@ -295,7 +300,7 @@ _PATTERNS: Final[dict[str, str]] = {
         either(MAILBOX, words("account, user, recipient")),
         words(
             "unavailable, not available, nicht verfugbar, indisponible, no disponible, non disponibile, indisponivel, "
-            "niet beschikbaar, niedostepn*, недоступ*, 不可用"
+            "niet beschikbaar, niedostepn*, недоступ*, 不可用, 利用できません"
         ),
     ),
     "recipient refused": either(
@@ -304,7 +309,7 @@ _PATTERNS: Final[dict[str, str]] = {
             "rejected, refused, denied, not accepted, access denied, abgelehnt, refuse, rechazad*, rifiutat*, rejeitad*,"
             "geweigerd, odrzucon*, 被拒绝, 拒否"
         ),
-        "rejected recipients?(?![a-z])|recipients? suspend",
+        "rejected recipients?(?![a-z])|recipients? suspend|受信拒否",
     ),
     # this message
     "too big": either(

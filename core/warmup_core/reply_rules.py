@@ -318,7 +318,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("login-refused", _FIX, "the login is refused: give new credentials", _4954, codes="5..", phases=_AUTH),
     Rule("login-refused-by-code", _FIX, "the login is refused or missing", _4954, codes="53[0458]"),
     Rule("password-transition", _FIX, "the server wants a password transition",
-         _4954, codes="432", enhanced=r"4\.7\.12", phases=_AUTH),
+         _4954, codes="432", enhanced=r"(?!4\.3\.2$).*", phases=_AUTH),
     Rule("login-deferred", _PAUSE, "a temporary authentication failure",
          _4954, codes="454|43[56]", phases=_AUTH, wait=Wait(60, 2)),
     Rule("login-deferred-by-text", _PAUSE, "a temporary authentication failure",

@@ -44,13 +44,14 @@ _PERIODS: Final = (
     (
         HOUR,
         rf"(?:{_ONE}) ?(?:hour|stunde|heure|hora|ora|uur|godzine|час)\b|hourly|stundlich|stundenlimit|horaire|orari[oa]"
-        r"|每?小[时時]|時間あたり|毎時|시간당",
+        r"|hour (?:limit|quota)|每?小[时時]|時間あたり|毎時|시간당",
         "h|hr|hour",
     ),
     (
         DAY,
         rf"(?:{_ONE}) ?(?:day|tag|jour|dia|giorno|dag|dzien|день|сутки)\b|daily|today|t(?:ag|aeg)lich\w*|tages\w*|heute"
         r"|quotidien\w*|journalier\w*|aujourd'hui|diari[oa]s?|hoy\b|giornalier\w*|oggi\b|hoje\b|dagelijks\w*|daglimiet"
+        r"|day (?:limit|quota)"
         r"|vandaag|dzienn\w*|dzis\w*|суточн\w*|дневн\w*|每[日天]|[当當今]日|今天|一天|日限|本日|1日|一日|하루|일일",
         "d|day",
     ),

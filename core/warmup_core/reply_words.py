@@ -66,15 +66,16 @@ MAILBOX = words(
     "kutusu, postafiok, 邮箱, 信箱, 郵箱, 收件箱, 收件夹, メールボックス, 受信箱, 受信トレイ, 메일함, 편지함, 사서함"
 )
 PERSON = words(
-    "user, recipient, addressee*, account, address, alias*, destination, member, persona, empfanger*, empfaenger*, "
-    "benutzer*, nutzer*, adresse*, mailadresse*, emailadresse*, konto, destinataire*, utilisateur*, compte, "
-    "usuario*, cuenta, destinatari*, direccion, utente, indirizzo, conta, endereco, gebruiker*, ontvanger*, adres*, "
-    "uzytkownik*, odbiorc*, пользовател*, получател*, адрес*, 用户, 用戶, 收件人, 收件者, 地址, 账号, 账户, 帐号, "
-    "帐户, 帳號, ユーザ, 宛先, 受信者, アドレス, アカウント, 사용자, 수신자, 주소, 계정"
+    "送信先, user, recipient, addressee*, account, address, alias*, destination, member, persona, empfanger*, "
+    "empfaenger*, benutzer*, nutzer*, adresse*, mailadresse*, emailadresse*, konto, destinataire*, utilisateur*, "
+    "compte, usuario*, cuenta, destinatari*, direccion, utente, indirizzo, conta, endereco, gebruiker*, ontvanger*, "
+    "adres*, uzytkownik*, odbiorc*, пользовател*, получател*, адрес*, 用户, 用戶, 收件人, 收件者, 地址, 账号, 账户, "
+    "帐号, 帐户, 帳號, ユーザ, 宛先, 受信者, アドレス, アカウント, 사용자, 수신자, 주소, 계정"
 )
 RECIPIENT = words(
-    "recipient*, addressee*, empfanger*, empfaenger*, destinataire*, destinatari*, ontvanger*, odbiorc*, получател*, "
-    "收件人, 收件者, 收信人, 宛先, 受信者, 수신자, user you are trying, user you're trying, contact is, to contact"
+    "kontaktieren, contacter, contactar, contattare, contatar, skontaktowac, 送信先, recipient*, addressee*, "
+    "empfanger*, empfaenger*, destinataire*, destinatari*, ontvanger*, odbiorc*, получател*, 收件人, 收件者, 收信人, "
+    "宛先, 受信者, 수신자, user you are trying, user you're trying, contact is, to contact"
 )
 SENDER = words(
     "sender, mail from, mailfrom, from address, from header, from field, from header address, envelope from, "
@@ -119,11 +120,11 @@ LOGIN = words(
     "аутентифик*, авториз*, 登录, 登陆, 登錄, 认证, 验证, ログイン, 認証, 로그인, 인증"
 )
 SECRET = words(
-    "user, username*, password*, passwd, passcode, credential*, authentication data, login, passwort, "
-    "kennwort, benutzername*, zugangsdaten, anmeldedaten, mot de passe, identifiant*, nom d'utilisateur, contrasena, "
-    "usuario, credenciales, nome utente, credenziali, senha, credenciais, wachtwoord, gebruikersnaam, inloggegevens, "
-    "haslo, hasla, парол*, логин*, 密码, 密碼, 用户名, 账号, 授权码, パスワード, ユーザ名, ユーザー名, 認証情報, "
-    "비밀번호, 아이디, token"
+    "user, username*, password*, passwd, passcode, credential*, authentication data, login, passwort, kennwort, "
+    "benutzername*, zugangsdaten, anmeldedaten, mot de passe, identifiant*, nom d'utilisateur, contrasena, usuario, "
+    "credenciales, nome utente, credenziali, senha, credenciais, wachtwoord, gebruikersnaam, inloggegevens, haslo, "
+    "hasla, парол*, логин*, 密码, 密碼, 用户名, 账号, 授权码, パスワード, ユーザ名, ユーザー名, 認証情報, 비밀번호, "
+    "아이디, token"
 )
 WRONG = words(
     "invalid, incorrect*, wrong, bad, not accepted, not match, mismatch, expired, revoked, rejected, unknown, "
@@ -143,8 +144,7 @@ UNKNOWN = words(
     "non trovat*, non valid*, desconhecid*, nao existe, nao encontrad*, onbekend*, bestaat niet, niet gevonden, "
     "ongeldig*, nieznan*, nie istnieje, nie znaleziono, nieprawidlow*, не существует, не наиден*, неизвестн*, "
     "не зарегистрирован*, 不存在, 未找到, 找不到, 无效, 查无, 存在しません, 存在しない, 不明, 見つかりません, "
-    "ありません, 無効, 存在하지, 존재하지, 찾을수없, 없습니다, okand, finnes ikke, tuntematon, neexistuje, "
-    "bulunamadi"
+    "ありません, 無効, 存在하지, 존재하지, 찾을수없, 없습니다, okand, finnes ikke, tuntematon, neexistuje, bulunamadi"
 )
 OFF = words(
     "blocked, locked, lockout, disabled, suspended, deactivated, inactive, discontinued, restricted, banned, frozen, "
@@ -153,7 +153,7 @@ OFF = words(
     "desactivad*, deshabilitad*, inactiv*, bloccat*, sospes*, disattivat*, disabilitat*, suspens*, desativad*, "
     "inativ*, geblokkeerd*, gedeactiveerd*, uitgeschakeld*, opgeschort*, zablokowan*, zawieszon*, wylaczon*, "
     "nieaktywn*, заблокирован*, отключен*, приостановлен*, 封, 锁定, 冻结, 停用, 禁用, 被禁, 凍結, ロック, 停止, "
-    "無効, 利用できません, 잠금, 잠겼, 정지, 차단"
+    "無効, 잠금, 잠겼, 정지, 차단"
 )
 FULL = words(
     "full, overfull, voll, uberfullt, ueberfuellt, plein, pleine*, sature*, llen*, pien*, chei*, lotad*, vol, "
@@ -192,18 +192,18 @@ DOMAIN = words(
 )
 IP = rf"(?<![{LETTERS}+])ips?(?![{LETTERS}])"
 NOT_ALLOWED = words(
-    "not allowed, not permitted, not authorized, not authorised, not verified, not owned, not confirmed, "
-    "not validated, unverified, not been verified, not been validated, not been confirmed, not yet verified, "
-    "must equal, does not equal, unauthorized, unauthorised, not match, mismatch, must be the same, must be same, "
-    "must match, must be, not belong, denied, rejected, refused, blocked, not a valid, invalid, unknown, "
-    "not registered, verify failed, nicht erlaubt, nicht berechtigt, nicht zulassig, nicht autorisiert, unzulassig*, "
-    "nicht verifiziert, stimmt nicht, abgelehnt, non autoris*, pas autoris*, non verifie*, refus*, rejet*, "
-    "ne correspond pas, no autorizad*, no permitid*, no coincide*, no verificad*, rechazad*, denegad*, "
-    "non autorizzat*, non consentit*, non verificat*, non corrispond*, rifiutat*, nao autorizad*, nao permitid*, "
-    "nao verificad*, nao corresponde*, rejeitad*, recusad*, niet toegestaan, niet geautoriseerd, niet geverifieerd, "
-    "komt niet overeen, geweigerd, niedozwolon*, nieautoryzowan*, nie jest, nie zgadza, odrzucon*, niezgodn*, "
-    "не разреш*, не совпадает, не соответствует, отклонен*, 不一致, 不匹配, 不符, 不允许, 必须, 未验证, 拒绝, "
-    "一致しません, 異なり, 許可されて, 拒否, 未認証, 일치하지, 허용되지"
+    "unvalidated, 不合法, not allowed, not permitted, not authorized, not authorised, not verified, not owned, "
+    "not confirmed, not validated, unverified, not been verified, not been validated, not been confirmed, "
+    "not yet verified, must equal, does not equal, unauthorized, unauthorised, not match, mismatch, "
+    "must be the same, must be same, must match, must be, not belong, denied, rejected, refused, blocked, "
+    "not a valid, invalid, unknown, not registered, verify failed, nicht erlaubt, nicht berechtigt, nicht zulassig, "
+    "nicht autorisiert, unzulassig*, nicht verifiziert, stimmt nicht, abgelehnt, non autoris*, pas autoris*, "
+    "non verifie*, refus*, rejet*, ne correspond pas, no autorizad*, no permitid*, no coincide*, no verificad*, "
+    "rechazad*, denegad*, non autorizzat*, non consentit*, non verificat*, non corrispond*, rifiutat*, "
+    "nao autorizad*, nao permitid*, nao verificad*, nao corresponde*, rejeitad*, recusad*, niet toegestaan, "
+    "niet geautoriseerd, niet geverifieerd, komt niet overeen, geweigerd, niedozwolon*, nieautoryzowan*, nie jest, "
+    "nie zgadza, odrzucon*, niezgodn*, не разреш*, не совпадает, не соответствует, отклонен*, 不一致, 不匹配, 不符, "
+    "不允许, 必须, 未验证, 拒绝, 一致しません, 異なり, 許可されて, 拒否, 未認証, 일치하지, 허용되지"
 )
 LATER = words(
     "later, try again, please retry, retry later, again in, spater, spaeter, erneut, plus tard, ulterieurement, "
@@ -223,8 +223,11 @@ DENIED = words(
     "許可されて, 거부"
 )
 TROUBLE = words(
-    "system problem, server error, local error, internal error, local problem, system error, internal resource, "
-    "busy, overloaded, maintenance, service not active, unexpected failure, temporary failure, configuration, "
+    "systemproblem*, serverproblem*, systemfehler*, serverfehler*, probleme systeme, probleme du systeme, "
+    "problema del sistema, problema di sistema, problema do sistema, systeemprobleem, problem systemu, "
+    "системная ошибка, 系统故障, 系统忙, システムの一時的, システムエラー, システム障害, system problem, "
+    "server error, local error, internal error, local problem, system error, internal resource, busy, overloaded, "
+    "maintenance, service not active, unexpected failure, temporary failure, configuration, "
     "not accepting network messages, service unavailable, service temporarily, service not available, "
     "service refuse*, uberlastet, wartung*, interner fehler, erreur interne, error interno, errore interno, "
     "erro interno, interne fout, wewnetrzny blad, internal server, 繁忙, 忙, 系统错误, 内部エラー, 混雑, ビジー"
@@ -244,17 +247,17 @@ DAY = words(
     "一日, 하루, 일일"
 )
 FAST = words(
-    "ratelimit*, throttl*, too fast, too quickly, too rapidly, too frequent*, too often, slow down, slower, "
-    "frequency, sending rate, message rate, submission rate, mail rate, rate exceed*, rate too high, "
-    "peak, burst, per second, a second, per minute, a minute, each minute, every minute, per sec, per min, "
-    "messages/s, messages/min, concurren*, simultaneous*, parallel, thread limit, too many threads, short time, "
-    "short period, zu schnell, zu haufig, zu haeufig, gleichzeitig*, pro sekunde, pro minute, verlangsam*, "
-    "trop vite, trop rapid*, trop frequen*, simultane*, par seconde, par minute, ralentir, demasiado rapido, "
-    "con demasiada frecuencia, simultaneas, por segundo, por minuto, frecuencia, troppo veloc*, troppo frequent*, "
-    "simultanee, al secondo, al minuto, frequenza, muito rapid*, taxa de, frequencia, te snel, te vaak, "
-    "gelijktijdig*, per seconde, per minuut, zbyt szybko, zbyt czesto, jednoczesn*, rownoczesn*, na sekunde, "
-    "na minute, слишком быстро, слишком часто, частот*, в секунду, в минуту, одновременн*, 频率, 頻率, 过快, 太快, "
-    "频繁, 頻繁, 并发, 每秒, 每分钟, 頻度, 速すぎ, 同時, 毎秒, 毎分, 1分間, 속도, 동시, 빈도"
+    "hochstbeschrankung, spitzenlimit, ratelimit*, throttl*, too fast, too quickly, too rapidly, too frequent*, "
+    "too often, slow down, slower, frequency, sending rate, message rate, submission rate, mail rate, rate exceed*, "
+    "rate too high, peak, burst, per second, a second, per minute, a minute, each minute, every minute, per sec, "
+    "per min, messages/s, messages/min, concurren*, simultaneous*, parallel, thread limit, too many threads, "
+    "short time, short period, zu schnell, zu haufig, zu haeufig, gleichzeitig*, pro sekunde, pro minute, "
+    "verlangsam*, trop vite, trop rapid*, trop frequen*, simultane*, par seconde, par minute, ralentir, "
+    "demasiado rapido, con demasiada frecuencia, simultaneas, por segundo, por minuto, frecuencia, troppo veloc*, "
+    "troppo frequent*, simultanee, al secondo, al minuto, frequenza, muito rapid*, taxa de, frequencia, te snel, "
+    "te vaak, gelijktijdig*, per seconde, per minuut, zbyt szybko, zbyt czesto, jednoczesn*, rownoczesn*, "
+    "na sekunde, na minute, слишком быстро, слишком часто, частот*, в секунду, в минуту, одновременн*, 频率, 頻率, "
+    "过快, 太快, 频繁, 頻繁, 并发, 每秒, 每分钟, 頻度, 速すぎ, 同時, 毎秒, 毎分, 1分間, 속도, 동시, 빈도"
 )
 
 TENANT = words(
