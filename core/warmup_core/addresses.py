@@ -1,5 +1,7 @@
 """One canonical form of an address: the local part as given, the domain as its lower-case A-label (IDNA 2008, UTS 46, NFC).
 
+A quoted local part keeps its quotes only where it needs them. One beyond ASCII is kept: it is for servers that offer SMTPUTF8.
+
 The canonical form is what is stored and what goes over the wire; ``identity`` is what two spellings of one mailbox share (servers
 that tell ``Info`` from ``info`` are a theory of RFC 5321); ``readable`` is for people. Pure.
 Fails: ValueError with the reason, in words that finish the sentence "'x' cannot be used: ...".
@@ -12,8 +14,12 @@ from functools import lru_cache
 
 import idna
 
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+"
 _LOCAL = re.compile(rf"{_ATOM}(\.{_ATOM})*")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPED = re.compile(r"\\(.)")
+_TO_ESCAPE = re.compile(r'(["\\])')
+_LONGEST_LOCAL = 64
 _INVISIBLE = {"Cc", "Cf", "Zl", "Zp", "Cs"}
 
 
@@ -32,16 +38,9 @@ def canonical(text: str) -> str:
     local, at, domain = address.rpartition("@")
     if not at or not local or not domain:
         raise ValueError("it is not of the form name@domain")
-    if not local.isascii():
-        raise ValueError(
-            "the part before the @ holds letters that are not ASCII; that needs SMTPUTF8, which this release does not speak"
-        )
-    if not _LOCAL.fullmatch(local):
-        raise ValueError(
-            "the part before the @ holds what a plain address may not (spaces, quotes, two dots in a row, ...)"
-        )
-    if len(local) > 64:
-        raise ValueError("the part before the @ is longer than 64 characters")
+    local = _local(local)
+    if len(local.encode()) > _LONGEST_LOCAL:
+        raise ValueError(f"the part before the @ is longer than {_LONGEST_LOCAL} characters")
     ascii_domain = _domain(domain)
     if "." not in ascii_domain:
         raise ValueError("its domain has no dot")
@@ -51,6 +50,18 @@ def canonical(text: str) -> str:
     if len(whole) > 254:
         raise ValueError("it is longer than 254 characters")
     return whole
+
+
+def _local(text: str) -> str:
+    """The local part in its shortest spelling: quotes only around what needs them. Raises ValueError."""
+    if quoted := _QUOTED.fullmatch(text):
+        content = _ESCAPED.sub(r"\1", quoted[1])
+        return content if _LOCAL.fullmatch(content) else '"' + _TO_ESCAPE.sub(r"\\\1", content) + '"'
+    if not _LOCAL.fullmatch(text) or any(map(str.isspace, text)):
+        raise ValueError(
+            "the part before the @ holds what only a quoted one may (spaces, quotes, two dots in a row, ...)"
+        )
+    return text
 
 
 def identity(address: str) -> str:

@@ -23,7 +23,7 @@ class Name:
 
 def message_id(day: date, mail_id: int, token: str, domain: str) -> str:
     """``<YYYYMMDD.ID.TOKEN@DOMAIN>``; ``domain`` is the sender's."""
-    return f"<{day:%Y%m%d}.{mail_id}.{token}@{domain}>"
+    return f"<{day.year:04}{day.month:02}{day.day:02}.{mail_id}.{token}@{domain}>"
 
 
 def parse_message_id(text: str) -> Name | None:

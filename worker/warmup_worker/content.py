@@ -1,68 +1,37 @@
-"""What a mail says: a short text that names itself as automatic, rendered from prepared bytes.
+"""What a mail says: the template drawn for its thread, rendered as a MIME message that calls itself automatic.
 
-The headers make no secret of what this is: ``X-Warmup-Fleet`` and ``Auto-Submitted: auto-generated``. Pure: the date comes
-from the claim, the choice of text from its seed. A rendered mail has CRLF line ends, no line over 998 octets, and ends with
-CRLF; dots are doubled where it is put on the wire.
-Fails: ``Unwritable`` for an address or a name that cannot stand in a header; nothing is ever rewritten silently.
+The headers make no secret of what this is: ``X-Warmup-Fleet``, and ``Auto-Submitted`` auto-generated or, for answers,
+auto-replied. Pure: the date comes from the claim, every choice from the Message-ID of the thread's first mail (language,
+subject) or of this one (text), so an answer knows its subject though none is stored. Who replaces the templates changes
+the subjects of threads under way.
+A rendered mail has CRLF line ends, no line over 998 octets, and ends with CRLF; dots are doubled where it is put on the wire.
+Fails: ``Unwritable`` for an address or a name that cannot stand in a header.
 """
 
+import html
 import re
+from binascii import b2a_qp
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from email.header import Header
 from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import blake2b
 
 from warmup_core.ledger import message_id
+from warmup_core.templates import Draw, Template
 from warmup_worker.claiming import Claim
+from warmup_worker.headers import Unwritable, addressed, checked_address, unstructured
 
-_ADDRESS = re.compile(
-    r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$"
+__all__ = ["Mail", "Unwritable", "compose"]
+
+_HEADERS = (
+    b"Date: %b\r\nFrom: %b\r\nTo: %b\r\nMessage-ID: %b\r\n%bSubject: %b\r\nContent-Language: %b\r\n"
+    b"X-Warmup-Fleet: %b\r\nAuto-Submitted: %b\r\nMIME-Version: 1.0\r\n"
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_QUOTED = re.compile(r'(["\\])')
-
-_TEXTS: tuple[tuple[str, str], ...] = (
-    (
-        "Checking in",
-        "Hello,\n\nthis is a short note to see that mail between us still arrives.\nNothing needs to be done.\n",
-    ),
-    (
-        "A note for today",
-        "Good day,\n\njust a line so that our mailboxes stay in touch.\nThere is no need to answer.\n",
-    ),
-    (
-        "Delivery check",
-        "Hello,\n\nthis mail was written by a program that keeps our mailboxes in use.\nYou may delete it.\n",
-    ),
-    (
-        "Still there",
-        "Hi,\n\none more mail between our own mailboxes, sent on schedule.\nAll is well on this side.\n",
-    ),
-    (
-        "Short greeting",
-        "Greetings,\n\nif you can read this, sending and receiving work as they should.\nHave a quiet day.\n",
-    ),
-    (
-        "Routine mail",
-        "Hello,\n\nthis is routine mail between mailboxes of one fleet.\nIt asks for nothing and sells nothing.\n",
-    ),
-)
-_BODIES = tuple(
-    (subject.encode(), body.replace("\n", "\r\n").encode() + b"\r\n-- \r\nSent by Warmup Fleet\r\n")
-    for subject, body in _TEXTS
-)
-
-_TEMPLATE = (
-    b"From: %(sender)s\r\nTo: %(recipient)s\r\nDate: %(date)s\r\nMessage-ID: %(message_id)s\r\nSubject: %(subject)s\r\n"
-    b"%(thread)bX-Warmup-Fleet: %(token)s\r\nAuto-Submitted: %(automatic)b\r\nMIME-Version: 1.0\r\n"
-    b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n%(body)s"
-)
-
-
-class Unwritable(Exception):
-    """An address or a name that cannot stand in a mail."""
+_PART = b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n%b\r\n"
+_BOTH = b'Content-Type: multipart/alternative; boundary="%b"\r\n\r\n--%b\r\n%b\r\n--%b\r\n%b\r\n--%b--\r\n'
+_LONG_LINE = re.compile(r"[^\n]{77}")
 
 
 @dataclass(frozen=True)
@@ -74,68 +43,106 @@ class Mail:
     message_id: str
     message: bytes
 
-
-def checked_address(address: str) -> str:
-    """The address itself. Raises Unwritable for what is not a plain ASCII address: CR, LF, NUL, spaces, brackets."""
-    if not _ADDRESS.match(address) or address.endswith("\n"):
-        raise Unwritable(f"{address!r} is not an address that can be written into a mail")
-    return address
+    @property
+    def international(self) -> bool:
+        """Whether it needs SMTPUTF8: an address that is not ASCII."""
+        return not (self.sender.isascii() and self.recipient.isascii())
 
 
-@lru_cache(maxsize=4096)
-def originator(name: str, address: str) -> bytes:
-    """A From header's value. Names beyond ASCII are encoded (RFC 2047). Raises Unwritable for control characters."""
-    checked_address(address)
-    if _CONTROL.search(name):
-        raise Unwritable(f"the display name {name!r} holds a control character")
-    if not name.strip():
-        return address.encode()
-    if name.isascii() and len(name) <= 128:
-        return b'"%b" <%b>' % (_QUOTED.sub(r"\\\1", name).encode(), address.encode())
-    encoded = Header(name, "utf-8", header_name="From").encode(linesep="\r\n")
-    return f"{encoded}\r\n <{address}>".encode()
-
-
-def compose(claim: Claim, sender: str, display_name: str, token: str) -> Mail:
+def compose(claim: Claim, sender: str, display_name: str, token: str, templates: Sequence[Template]) -> Mail:
     """The mail of a claim. Raises Unwritable."""
-    identifier = message_id(claim.day, claim.mail_id, token, sender.rpartition("@")[2])
-    _, body = _BODIES[_choice(identifier, len(_BODIES))]
-    recipient = checked_address(claim.recipient)
-    subject, thread, automatic = _threaded(claim, sender, token)
-    message = _TEMPLATE % {
-        b"sender": originator(display_name, sender),
-        b"recipient": recipient.encode(),
-        b"date": _date(claim.claimed_at).encode(),
-        b"message_id": identifier.encode(),
-        b"subject": subject,
-        b"thread": thread,
-        b"automatic": automatic,
-        b"token": token.encode(),
-        b"body": body,
+    here, there = (checked_address(address).rpartition("@")[2] for address in (sender, claim.recipient))
+    own = first = message_id(claim.day, claim.mail_id, token, here)
+    facts = _facts(display_name, sender, claim.recipient_name, claim.recipient)
+    first_facts, references, automatic, prefix = facts, b"", b"auto-generated", ""
+    if (thread := claim.thread) is not None:
+        answered = message_id(claim.day, thread.answers_id, token, there)
+        first = message_id(claim.day, thread.thread_id, token, there if thread.turn % 2 else here)
+        between = thread.before_id and message_id(claim.day, thread.before_id, token, here)
+        ids = dict.fromkeys(it for it in (first, between, answered) if it)
+        folded = "\r\n ".join(ids)
+        references = f"In-Reply-To: {answered}\r\nReferences: {folded}\r\n".encode()
+        automatic, prefix = b"auto-replied", "Re: "
+        if thread.turn % 2:
+            first_facts = _facts(claim.recipient_name, claim.recipient, display_name, sender)
+    template = templates[_number(first) % len(templates)]
+    of_thread = Draw(template, first)
+    subject = prefix + of_thread.text("subject", first_facts)
+    draw = Draw(template, f"text of {own}", of_thread.drawn)
+    text = draw.text("first" if thread is None else "answer", facts)
+    body = _part(b"plain", text)
+    if draw.below(100) < template.html_percent:
+        boundary = b"=_%x" % _number(own)
+        body = _BOTH % (
+            boundary,
+            boundary,
+            body,
+            boundary,
+            _part(b"html", _html(draw, text, facts)),
+            boundary,
+        )
+    headers = _HEADERS % (
+        _date(claim.claimed_at.replace(microsecond=0)),
+        addressed(display_name, sender),
+        addressed(claim.recipient_name, claim.recipient),
+        own.encode(),
+        references,
+        unstructured(subject),
+        template.language.encode(),
+        token.encode(),
+        automatic,
+    )
+    return Mail(sender, claim.recipient, own, headers + body)
+
+
+@lru_cache(maxsize=64)
+def _date(at: datetime) -> bytes:
+    return format_datetime(at).encode()
+
+
+def _part(kind: bytes, text: str) -> bytes:
+    """One part with its own headers, in the plainest encoding that keeps its lines short and ASCII."""
+    if text.isascii() and not _LONG_LINE.search(text):
+        return _PART % (kind, b"7bit", text.replace("\n", "\r\n").encode())
+    return _PART % (kind, b"quoted-printable", b2a_qp(text.replace("\n", "\r\n").encode()))
+
+
+def _html(draw: Draw, text: str, facts: Mapping[str, str]) -> str:
+    escaped_text = html.escape(text, quote=False)
+    paragraphs = "".join(
+        f"<p>{it}</p>\n" for it in escaped_text.replace("\n", "<br>\n").split("<br>\n<br>\n")
+    )
+    escaped = {name: _escaped(fact) for name, fact in facts.items()}
+    return draw.text("html", {**escaped, "body": paragraphs})
+
+
+_escaped = lru_cache(maxsize=16_384)(html.escape)
+
+
+def _facts(sender_name: str, sender: str, recipient_name: str, recipient: str) -> dict[str, str]:
+    sender_name, sender_first = _called(sender_name, sender)
+    recipient_name, recipient_first = _called(recipient_name, recipient)
+    return {
+        "sender_name": sender_name,
+        "sender_first_name": sender_first,
+        "sender_address": sender,
+        "recipient_name": recipient_name,
+        "recipient_first_name": recipient_first,
+        "recipient_address": recipient,
     }
-    return Mail(sender, recipient, identifier, message)
 
 
-def _threaded(claim: Claim, sender: str, token: str) -> tuple[bytes, bytes, bytes]:
-    """Subject, thread headers and the word for Auto-Submitted. The subject is that of the thread's first mail."""
-    here, there = sender.rpartition("@")[2], claim.recipient.rpartition("@")[2]
-    if claim.thread is None:
-        seed = message_id(claim.day, claim.mail_id, token, here)
-        return _BODIES[_choice(seed, len(_BODIES))][0], b"", b"auto-generated"
-    thread = claim.thread
-    first = message_id(claim.day, thread.thread_id, token, there if thread.turn % 2 else here)
-    answered = message_id(claim.day, thread.answers_id, token, there)
-    ids = [first]
-    if thread.before_id is not None:
-        ids.append(message_id(claim.day, thread.before_id, token, here))
-    references = "\r\n ".join(dict.fromkeys([*ids, answered]))
-    headers = f"In-Reply-To: {answered}\r\nReferences: {references}\r\n".encode()
-    return b"Re: " + _BODIES[_choice(first, len(_BODIES))][0], headers, b"auto-replied"
+@lru_cache(maxsize=16_384)
+def _called(name: str, address: str) -> tuple[str, str]:
+    """A person's name and first name; where there is no display name, as the address has it."""
+    name = " ".join(name.split())
+    if not name:
+        local = address.rpartition("@")[0].strip('"')
+        name = " ".join(word.capitalize() for word in re.split(r"[._+\s-]+", local) if word) or local
+    last, comma, first = name.partition(", ")
+    words = (first if comma and first else last).split()
+    return name, words[0] if words else name
 
 
-def _date(at: datetime) -> str:
-    return format_datetime(at)
-
-
-def _choice(seed: str, of: int) -> int:
-    return int.from_bytes(blake2b(seed.encode(), digest_size=8).digest(), "big") % of
+def _number(seed: str) -> int:
+    return int.from_bytes(blake2b(seed.encode(), digest_size=12, person=b"template").digest(), "big")

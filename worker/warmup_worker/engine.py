@@ -82,6 +82,7 @@ class Engine:
             metrics=self.metrics,
             keys=settings.keys,
             authorities=trusted_authorities(settings.ca_file),
+            templates=settings.templates,
             local_hostname=local_hostname or host,
         )
         self._coordinator = (

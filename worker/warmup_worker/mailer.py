@@ -127,6 +127,8 @@ class Session:
     ) -> None:
         self._protocol, self._raw, self._timing, self._deadline = protocol, raw, timing, deadline
         self._phase = "connect"
+        self.international = False
+        """Whether the server takes addresses that are not ASCII (SMTPUTF8)."""
         self.dotted: float | None = None
         """``boottime`` of the dot; None until it is written."""
 
@@ -207,7 +209,8 @@ class Session:
 
     async def _log_in(self, login: Login, local_hostname: str) -> None:
         """AUTH by PLAIN, else LOGIN; one attempt, because a second would count as another wrong password."""
-        _, offered = await self._hello(local_hostname)
+        extensions, offered = await self._hello(local_hostname)
+        self.international = "smtputf8" in extensions
         transport = self._protocol.transport
         if transport is None or transport.get_extra_info("ssl_object") is None:
             raise _Refused("the connection is not secured; the login is not sent")
@@ -225,12 +228,16 @@ class Session:
 
     async def deliver(self, mail: Mail, age: Callable[[], float]) -> Verdict:
         """Send the mail of a claim whose age ``age`` tells. Never raises, except CancelledError; the session is over then."""
+        if mail.international and not self.international:
+            reply = "handed back: an address is not ASCII, and the sender's server does not offer SMTPUTF8"
+            return Verdict(MailState.FAILED, "rcpt", reply, handed_back=True)
+        options = (b"SMTPUTF8", b"BODY=8BITMIME") if mail.international else ()
         try:
             async with asyncio.timeout_at(self._deadline):
                 if (old := age()) > self._timing.claim_to_mail:
                     return self._too_old("mail", f"the claim was {old:.1f} s old before MAIL FROM")
                 self._phase = "mail"
-                await self._command(b"MAIL", f"FROM:<{mail.sender}>".encode())
+                await self._command(b"MAIL", f"FROM:<{mail.sender}>".encode(), *options)
                 self._phase = "rcpt"
                 await self._command(b"RCPT", f"TO:<{mail.recipient}>".encode())
                 self._phase = "data"

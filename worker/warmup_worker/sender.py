@@ -16,11 +16,12 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from warmup_core import pacing, providers
 from warmup_core.credentials import Keys, Undecipherable
+from warmup_core.templates import Template
 from warmup_core.types import MailState
 from warmup_worker import mailer
 from warmup_worker.batches import Claims, Outcomes
@@ -77,6 +78,7 @@ class Sender:
         metrics: Metrics,
         keys: Callable[[], Keys],
         authorities: Callable[[], ssl.SSLContext],
+        templates: Callable[[], Sequence[Template]],
         local_hostname: str,
     ) -> None:
         self._lease, self._shard, self._keeper = lease, shard, keeper
@@ -84,6 +86,7 @@ class Sender:
         self._limits, self._gates = limits, gates
         self._clock, self._timing, self._metrics = clock, timing, metrics
         self._keys, self._authorities, self._local_hostname = keys, authorities, local_hostname
+        self._templates = templates
 
     async def take(self, turn: Turn) -> None:
         """The whole turn of a mailbox. Cancelled, it still settles what it claimed."""
@@ -158,7 +161,7 @@ class Sender:
             password = self._keys().open(mailbox.address, mailbox.sealed)
         except Undecipherable as error:
             raise NotConnected("credential", str(error)) from None
-        return await Session.open(
+        session = await Session.open(
             Server(mailbox.smtp_host, mailbox.smtp_port, mailbox.smtp_security),
             Login(mailbox.username, password),
             context=self._authorities(),
@@ -166,10 +169,17 @@ class Sender:
             local_hostname=self._local_hostname,
             timing=self._timing,
         )
+        if not mailbox.address.isascii() and not session.international:
+            session.close()
+            raise NotConnected(
+                "mail",
+                f"its address is not ASCII and needs SMTPUTF8, which {mailbox.smtp_host} does not offer",
+            )
+        return session
 
     async def _deliver(self, session: Session, claim: Claim, mailbox: Mailbox, token: str) -> Verdict:
         try:
-            mail = compose(claim, mailbox.address, mailbox.display_name, token)
+            mail = compose(claim, mailbox.address, mailbox.display_name, token, self._templates())
         except Unwritable as error:
             return Verdict(MailState.FAILED, "mail", mailer.readable(str(error)))
         return await session.deliver(mail, lambda: claim.age)

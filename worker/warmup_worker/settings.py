@@ -7,7 +7,7 @@ Invariants: nothing here is written back or logged; ``repr`` shows no secret. A 
 import difflib
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -19,10 +19,12 @@ from sqlalchemy.engine import URL
 from warmup_core import database
 from warmup_core.credentials import Keys, parse_keys
 from warmup_core.settings import FleetSettings
+from warmup_core.templates import Template
 from warmup_core.threads import MOST_PERCENT
 from warmup_core.types import START_PATTERN, Refused, seconds_of_day
 from warmup_worker.mounted import Mounted, read_text
 from warmup_worker.timing import Timing, parse_timing
+from warmup_worker.wording import TemplateFolder, built_in
 
 T = TypeVar("T")
 
@@ -54,6 +56,7 @@ VARIABLES = frozenset(
         "WARMUP_ENCRYPTION_KEYS",
         "WARMUP_ENCRYPTION_KEYS_FILE",
         "WARMUP_SMTP_CA_FILE",
+        "WARMUP_TEMPLATES_DIR",
         "WARMUP_TELEMETRY_HOST",
         "WARMUP_TELEMETRY_PORT",
         "WARMUP_GRACE_SECONDS",
@@ -82,6 +85,8 @@ class WorkerSettings:
     current_url: Callable[[], URL] = field(repr=False)
     keys: Callable[[], Keys] = field(repr=False)
     ca_file: Path | None = None
+    templates: Callable[[], Sequence[Template]] = built_in
+    """What mails say, as it stands now."""
     telemetry_host: str = "0.0.0.0"  # noqa: S104 - a pod's own address, for the kubelet and Prometheus
     telemetry_port: int = 3000
     grace_seconds: float = 90.0
@@ -248,6 +253,8 @@ def read_settings(environ: Mapping[str, str]) -> WorkerSettings:
     ca_file = reader.environ.get("WARMUP_SMTP_CA_FILE")
     if ca_file is not None:
         reader.parsed("WARMUP_SMTP_CA_FILE", lambda path: read_text(Path(path), "WARMUP_SMTP_CA_FILE"), "")
+    ours: Callable[[], Sequence[Template]] = built_in
+    templates = reader.parsed("WARMUP_TEMPLATES_DIR", lambda path: TemplateFolder(Path(path)).current, ours)
     port = reader.whole("WARMUP_TELEMETRY_PORT", 0, 65_535, 3000)
     grace = reader.whole("WARMUP_GRACE_SECONDS", 1, 86_400, 90)
     wanted = _wanted(reader)
@@ -261,6 +268,7 @@ def read_settings(environ: Mapping[str, str]) -> WorkerSettings:
         current_url=url,
         keys=keys,
         ca_file=Path(ca_file) if ca_file else None,
+        templates=templates,
         telemetry_host=reader.environ.get("WARMUP_TELEMETRY_HOST", "0.0.0.0"),  # noqa: S104
         telemetry_port=port if port is not None else 3000,
         grace_seconds=float(grace or 90),
