@@ -172,6 +172,22 @@ class Recipients(_Model):
     )
 
 
+class TemplatesRef(_Model):
+    """A ConfigMap that holds templates."""
+
+    name: ObjectName = Field(
+        description="Name of the ConfigMap, in the fleet's namespace; each key that ends in .txt is a file of templates."
+    )
+
+
+class Content(_Model):
+    """What the mails say."""
+
+    templates_config_map_ref: TemplatesRef | None = Field(
+        None, description="ConfigMap with templates of your own; unset, the built-in ones in eight languages serve."
+    )
+
+
 class Smtp(_Model):
     """What the workers may connect to and trust."""
 
@@ -236,6 +252,7 @@ class WarmupFleetSpec(_Model):
     recipients: Recipients = Field(
         default_factory=Recipients, description="Whom the mailboxes write to, and how often they answer."
     )
+    content: Content = Field(default_factory=Content, description="What the mails say.")
     smtp: Smtp = Field(
         default_factory=Smtp, description="What the workers may connect to and whose certificates they trust."
     )

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from warmup_core import templates
 from warmup_core.credentials import Keys, parse_keys
 from warmup_core.database import parse_url
-from warmup_core.spec import CaBundleRef, DatabaseUrlRef, KeysRef, WarmupFleetSpec
+from warmup_core.spec import CaBundleRef, DatabaseUrlRef, KeysRef, TemplatesRef, WarmupFleetSpec
 from warmup_core.types import Refused
 from warmup_operator.kube import CONFIG_MAP, SECRET, Kind
 from warmup_operator.postgres import Access
@@ -69,8 +70,25 @@ async def read(kube: Reader, namespace: str, spec: WarmupFleetSpec) -> Inputs:
             await _data(kube, CONFIG_MAP, namespace, ca_ref, cure)
         except LookupError as fault:
             problems.append(_problem(fault, "", Reason.CONFIG_MAP_MISSING, database=False))
+    if templates_ref := spec.content.templates_config_map_ref:
+        problems += await _templates(kube, namespace, templates_ref)
     access = Access(url, owner_url) if url is not None and owner_url is not None else None
     return Inputs(access, keys, problems)
+
+
+async def _templates(kube: Reader, namespace: str, ref: TemplatesRef) -> list[Problem]:
+    """What is wrong with a ConfigMap of templates. Its workers use the last good ones meanwhile; new ones do not start."""
+    found = await kube.get(CONFIG_MAP, namespace, ref.name)
+    where = f"ConfigMap {namespace}/{ref.name}"
+    if found is None:
+        cure = f"kubectl create configmap -n {namespace} {ref.name} --from-file=templates/"
+        return [Problem(Reason.CONFIG_MAP_MISSING, f"{where} does not exist. Make it: {cure}")]
+    files = {key: text for key, text in (found.get("data") or {}).items() if key.endswith(".txt")}
+    try:
+        templates.parse(files)
+    except Refused as fault:
+        return [_problem(fault, where, Reason.TEMPLATES_INVALID, database=False)]
+    return []
 
 
 class _ObjectMissing(LookupError):

@@ -133,6 +133,9 @@ def _pod(fleet: Json, spec: WarmupFleetSpec, image: str) -> Json:
     if ca is not None:
         mounted.append(("ca", {"configMap": {"name": ca.name, "items": [{"key": ca.key, "path": "ca.crt"}]}}))
         environment.append({"name": "WARMUP_SMTP_CA_FILE", "value": f"{_SECRETS}/ca/ca.crt"})
+    if (templates := spec.content.templates_config_map_ref) is not None:
+        mounted.append(("templates", {"configMap": {"name": templates.name}}))
+        environment.append({"name": "WARMUP_TEMPLATES_DIR", "value": f"{_SECRETS}/templates"})
     return {
         "serviceAccountName": workers_name(fleet),
         "automountServiceAccountToken": False,

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     SECRET_MISSING = "SecretMissing"  # noqa: S105
     SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105
     CONFIG_MAP_MISSING = "ConfigMapMissing"
+    TEMPLATES_INVALID = "TemplatesInvalid"
     ENCRYPTION_KEYS_INVALID = "EncryptionKeysInvalid"
     ENCRYPTION_KEY_UNKNOWN = "EncryptionKeyUnknown"
     DATABASE_URL_INVALID = "DatabaseUrlInvalid"
@@ -68,6 +69,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.SECRET_MISSING: "A Secret that the spec names does not exist.",
     Reason.SECRET_KEY_MISSING: "A Secret or ConfigMap that the spec names lacks the key.",
     Reason.CONFIG_MAP_MISSING: "A ConfigMap that the spec names does not exist.",
+    Reason.TEMPLATES_INVALID: "Templates cannot be used; the message lists each fault, running workers keep the last good ones.",
     Reason.ENCRYPTION_KEYS_INVALID: "The encryption keys cannot be read; the message lists each faulty line.",
     Reason.ENCRYPTION_KEY_UNKNOWN: "Stored credentials are under a key that the keys Secret does not hold.",
     Reason.DATABASE_URL_INVALID: "The database URL cannot be read.",

@@ -47,6 +47,7 @@ class Submission:
         authority: Authority | None = None,
         identity: Identity | None = None,
         starttls: bool = True,
+        smtputf8: bool = False,
         log: Path | None = None,
     ) -> None:
         self.accounts = accounts
@@ -57,6 +58,7 @@ class Submission:
         self.authority = authority or Authority()
         self.identity = identity or self.authority.issue(*names)
         self.starttls = starttls
+        self.smtputf8 = smtputf8
         self.journal = Journal(log)
         self.contents: dict[str, bytes] = {}
         """Each accepted mail by its Message-ID, as it came, dots unstuffed."""
@@ -145,6 +147,7 @@ class _Connection(SMTP):
             _Rules(),
             data_size_limit=_MAX_BYTES,
             hostname=owner.name,
+            enable_SMTPUTF8=owner.smtputf8,
             ident="Warmup Fleet test submission",
             tls_context=context,
             auth_require_tls=context is not None,

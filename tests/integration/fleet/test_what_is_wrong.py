@@ -53,6 +53,34 @@ async def test_bad_keys_are_listed_by_line_and_never_shown(scene: Scene) -> None
     assert "c2VjcmV0" not in str(scene.items("apis/events.k8s.io/v1", "events"))
 
 
+async def test_templates_with_faults_are_told_by_file_and_line_and_good_ones_are_mounted(
+    scene: Scene, engine: AsyncEngine
+) -> None:
+    await enrol(engine, 2)
+    scene.create_secrets()
+    good = "language: en\n== subject\nNews\n== first\nHello {{recipient_name}}\n== answer\nYes\n"
+    maps = scene.path("api/v1", "configmaps")
+    scene.create_fleet(content={"templatesConfigMapRef": {"name": "texts"}})
+    await scene.start_operator()
+    missing = await scene.reason("ConfigMapMissing")
+    assert f"kubectl create configmap -n {scene.namespace} texts --from-file=" in missing["message"]
+    faulty = {"en.txt": good.replace("recipient_name", "recipient_nam"), "README": "not a template"}
+    scene.control_plane.request("POST", maps, {"metadata": {"name": "texts"}, "data": faulty})
+    wrong = await scene.reason("TemplatesInvalid")
+    assert (
+        "en.txt line 5: nothing is called {{recipient_nam}}; is {{recipient_name}} meant?" in wrong["message"]
+    )
+    scene.merge("api/v1", "configmaps", "texts", {"data": {"en.txt": good}})
+    await scene.reason("Starting")
+    made = scene.stateful_set()
+    assert made is not None
+    pod = made["spec"]["template"]["spec"]
+    volume = next(it for it in pod["volumes"] if it["name"] == "templates")
+    assert volume["configMap"]["name"] == "texts"
+    mount = next(it for it in pod["containers"][0]["volumeMounts"] if it["name"] == "templates")
+    assert {"name": "WARMUP_TEMPLATES_DIR", "value": mount["mountPath"]} in pod["containers"][0]["env"]
+
+
 async def test_credentials_under_a_lost_key_are_counted(scene: Scene, engine: AsyncEngine) -> None:
     await enrol(engine, 2)
     async with engine.begin() as connection:
