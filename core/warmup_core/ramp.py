@@ -114,6 +114,8 @@ class Steps:
 
 
 Ramp = NoRamp | Linear | Steps
+RAMP_TYPES: Final = ("Linear", "Steps", "None")
+"""What ``ramp.type`` may be."""
 
 
 class BoundBy(StrEnum):

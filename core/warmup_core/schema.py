@@ -106,9 +106,9 @@ def _run(connection: Connection) -> None:
 GRANTS = [
     "GRANT SELECT ON fleet, users, mailboxes, credentials, alembic_version TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON workers TO {role}",
-    "GRANT UPDATE (in_flight, not_before, hold_reason) ON mailboxes TO {role}",
+    "GRANT UPDATE (in_flight, not_before, hold_reason, ramp_day, ramp_on, strikes) ON mailboxes TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON quotas, mails TO {role}",
-    "GRANT SELECT, INSERT, UPDATE ON rate_limits TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON rate_limits, pauses TO {role}",
     "GRANT USAGE ON SEQUENCE incarnations, mail_ids TO {role}",
     "GRANT SELECT ON v_mails_last_hour, v_quota_today, v_worker_mailboxes TO {role}",
     "ALTER ROLE {role} SET lock_timeout = '2s'",
@@ -126,6 +126,8 @@ async def grant_worker(connection: AsyncConnection, role: str) -> None:
             " AND has_column_privilege(:role, 'mailboxes', 'in_flight', 'UPDATE')"
             " AND has_table_privilege(:role, 'quotas', 'UPDATE')"
             " AND has_table_privilege(:role, 'rate_limits', 'UPDATE')"
+            " AND has_table_privilege(:role, 'pauses', 'UPDATE')"
+            " AND has_column_privilege(:role, 'mailboxes', 'ramp_day', 'UPDATE')"
         ),
         {"role": role},
     )

@@ -5,8 +5,13 @@ restarts nobody. Unknown keys are ignored on reading, so an older worker goes on
 Fails: a row that this version cannot read raises ValidationError, and the worker keeps its last good settings. Pure.
 """
 
-from pydantic import BaseModel, ConfigDict, Field
+from datetime import date
+from typing import Literal, Self
 
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from warmup_core import providers, ramp
+from warmup_core.ramp import Linear, NoRamp, Quota, Ramp, Steps, Weekday
 from warmup_core.spec import WarmupFleetSpec
 from warmup_core.threads import MOST_PERCENT
 from warmup_core.types import milliseconds, seconds_of_day
@@ -18,6 +23,11 @@ class FleetSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     emails_per_mailbox_per_day: int = Field(30, ge=1, le=2000)
+    ramp_type: Literal["Linear", "Steps", "None"] = "Linear"
+    ramp_start: int = Field(2, ge=1, le=2000)
+    ramp_step: int = Field(2, ge=0, le=2000)
+    ramp_steps: tuple[int, ...] = ()
+    days: tuple[Weekday, ...] = tuple(Weekday)
     window_from_seconds: int = Field(0, ge=0, lt=86_400)
     window_to_seconds: int = Field(86_400, gt=0, le=86_400)
     cooldown_min_ms: int = Field(120_000, ge=0)
@@ -33,11 +43,47 @@ class FleetSettings(BaseModel):
     per_mailbox_per_day_limits: dict[str, int] = Field({"gmail": 500})
     """By the name of the provider."""
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _ = self.ramp  # raises ValueError for a ramp that falls
+        return self
+
+    @property
+    def ramp(self) -> Ramp:
+        """How many mails a mailbox owes as its days go by."""
+        match self.ramp_type:
+            case "Linear":
+                return Linear(self.ramp_start, self.ramp_step)
+            case "Steps":
+                return Steps(self.ramp_steps)
+        return NoRamp()
+
+    def quota(self, day: date, progress: int, host: str, override: int | None) -> Quota:
+        """What a mailbox at this mail host owes on ``day``; ``progress`` as in ``warmup_core.ramp``."""
+        return ramp.quota(
+            self.ramp,
+            progress,
+            day,
+            ceiling=self.emails_per_mailbox_per_day,
+            days=self.days,
+            provider=providers.mailbox_limit(host, self.per_mailbox_per_day_limits),
+            override=override,
+        )
+
+    def works_on(self, day: date) -> bool:
+        """Whether mails are sent on ``day``."""
+        return list(Weekday)[day.weekday()] in self.days
+
 
 def from_spec(spec: WarmupFleetSpec) -> FleetSettings:
     """The settings that a manifest asks for."""
     return FleetSettings(
         emails_per_mailbox_per_day=spec.emails_per_mailbox_per_day,
+        ramp_type=spec.ramp.type,
+        ramp_start=spec.ramp.start,
+        ramp_step=spec.ramp.step,
+        ramp_steps=tuple(spec.ramp.steps),
+        days=tuple(spec.schedule.days),
         window_from_seconds=seconds_of_day(spec.schedule.from_),
         window_to_seconds=seconds_of_day(spec.schedule.to),
         cooldown_min_ms=milliseconds(spec.pacing.cooldown.min),

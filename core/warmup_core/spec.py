@@ -18,6 +18,8 @@ from warmup_core.types import DURATION_PATTERN, START_PATTERN, TIME_OF_DAY_PATTE
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=12)]
 StartOfWindow = Annotated[str, StringConstraints(pattern=START_PATTERN, max_length=8)]
 EndOfWindow = Annotated[str, StringConstraints(pattern=TIME_OF_DAY_PATTERN, max_length=8)]
+DayOfWeek = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+MailsADay = Annotated[int, Field(ge=1, le=2000)]
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 DataKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -53,9 +55,31 @@ class CaBundleRef(_Model):
     key: DataKey = Field("ca.crt", description="Key inside the ConfigMap that holds PEM certificates.")
 
 
-class Schedule(_Model):
-    """When in its day a mailbox may send."""
+class Ramp(_Model):
+    """How a new mailbox comes to its full number of mails."""
 
+    type: Literal["Linear", "Steps", "None"] = Field(
+        "Linear",
+        description="Linear adds step a day, Steps lists a number a day, None is the full number at once.",
+    )
+    start: int = Field(2, ge=1, le=2000, description="Mails of the first day of a Linear ramp.")
+    step: int = Field(2, ge=0, le=2000, description="Mails that each further day of a Linear ramp adds.")
+    steps: list[MailsADay] = Field(
+        default_factory=list,
+        max_length=366,
+        description="Mails of each day of a Steps ramp, never falling; the last number stays.",
+    )
+
+
+class Schedule(_Model):
+    """When in its week and its day a mailbox may send."""
+
+    days: list[DayOfWeek] = Field(
+        ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"],
+        min_length=1,
+        max_length=7,
+        description="Working days in spec.timeZone; on the others nothing is sent and the ramp waits.",
+    )
     from_: StartOfWindow = Field(
         "00:00",
         alias="from",
@@ -184,7 +208,8 @@ class Content(_Model):
     """What the mails say."""
 
     templates_config_map_ref: TemplatesRef | None = Field(
-        None, description="ConfigMap with templates of your own; unset, the built-in ones in eight languages serve."
+        None,
+        description="ConfigMap with templates of your own; unset, the built-in ones in eight languages serve.",
     )
 
 
@@ -231,7 +256,10 @@ class WarmupFleetSpec(_Model):
     """What the user wants."""
 
     emails_per_mailbox_per_day: int = Field(
-        30, ge=1, le=2000, description="Mails that each active mailbox sends a day."
+        30,
+        ge=1,
+        le=2000,
+        description="Most mails that each active mailbox sends a day: all of them when its ramp is over.",
     )
     time_zone: str = Field(
         "UTC",
@@ -240,7 +268,13 @@ class WarmupFleetSpec(_Model):
         pattern=r"^[A-Za-z0-9_+/-]+$",
         description="IANA time zone of the quota's day and of the schedule; a change takes effect at the later midnight.",
     )
-    schedule: Schedule = Field(default_factory=Schedule, description="Daily window in which mails are sent.")
+    ramp: Ramp = Field(
+        default_factory=Ramp,
+        description="How many mails a mailbox sends on its first days, until it has its full number.",
+    )
+    schedule: Schedule = Field(
+        default_factory=Schedule, description="Days and daily window in which mails are sent."
+    )
     workers: Workers = Field(default_factory=Workers, description="Number, size and pods of the workers.")
     pacing: Pacing = Field(
         default_factory=Pacing, description="How a day's mails are spread over the window."
@@ -335,6 +369,19 @@ RULES: Mapping[str, list[tuple[str, str]]] = {
     ],
     "spec.workers": [
         ("self.min <= self.max", "workers.min must not be greater than workers.max"),
+    ],
+    "spec.ramp": [
+        (
+            "self.type != 'Steps' || (has(self.steps) && size(self.steps) > 0)",
+            "ramp.type Steps needs ramp.steps, such as [3, 5, 8]",
+        ),
+        ("!has(self.steps) || self.steps.isSorted()", "ramp.steps must never fall"),
+    ],
+    "spec.schedule.days": [
+        (
+            "self.all(one, self.exists_one(other, other == one))",
+            "schedule.days names each day once",
+        ),
     ],
     "spec.schedule": [
         ("self.from < self.to", "schedule.from must lie before schedule.to on the same day"),

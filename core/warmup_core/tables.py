@@ -96,8 +96,14 @@ mailboxes = Table(
     Column("hold_reason", Text),
     Column("changed_at", _instant, nullable=False, server_default=text("clock_timestamp()")),
     Column("enrolled_at", _instant, nullable=False, server_default=text("clock_timestamp()")),
+    Column("ramp_day", Integer, nullable=False, server_default=text("0")),
+    Column("ramp_on", Date),
+    Column("quota_override", Integer),
+    Column("strikes", Integer, nullable=False, server_default=text("0")),
     CheckConstraint("smtp_security IN ('starttls', 'tls')", name="mailboxes_smtp_security"),
     CheckConstraint("smtp_port BETWEEN 1 AND 65535", name="mailboxes_smtp_port"),
+    CheckConstraint("ramp_day >= 0", name="mailboxes_ramp_day"),
+    CheckConstraint("quota_override >= 0", name="mailboxes_quota_override"),
     Index("mailboxes_changed_at", "changed_at"),
 )
 
@@ -166,4 +172,20 @@ rate_limits = Table(
     metadata,
     Column("scope", Text, primary_key=True),
     Column("tat", _instant, nullable=False, server_default=text("'-infinity'")),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("until", _instant),
+    Column("per_minute", Integer),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
+    Column("rule", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", _instant, nullable=False, server_default=text("clock_timestamp()")),
+    CheckConstraint("scope IN ('recipient', 'tenant', 'domain', 'provider', 'egress')", name="pauses_scope"),
+    CheckConstraint("per_minute > 0", name="pauses_per_minute"),
+    Index("pauses_since", "since"),
 )

@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL
 
 from warmup_core import database
 from warmup_core.credentials import Keys, parse_keys
+from warmup_core.ramp import RAMP_TYPES, Weekday
 from warmup_core.settings import FleetSettings
 from warmup_core.templates import Template
 from warmup_core.threads import MOST_PERCENT
@@ -30,6 +31,11 @@ T = TypeVar("T")
 
 FLEET_VARIABLES: Mapping[str, str] = {
     "WARMUP_EMAILS_PER_MAILBOX_PER_DAY": "emails_per_mailbox_per_day",
+    "WARMUP_RAMP_TYPE": "ramp_type",
+    "WARMUP_RAMP_START": "ramp_start",
+    "WARMUP_RAMP_STEP": "ramp_step",
+    "WARMUP_RAMP_STEPS": "ramp_steps",
+    "WARMUP_DAYS": "days",
     "WARMUP_WINDOW_FROM": "window_from_seconds",
     "WARMUP_WINDOW_TO": "window_to_seconds",
     "WARMUP_MAILBOX_COOLDOWN_MIN_MS": "cooldown_min_ms",
@@ -155,6 +161,25 @@ def _networks(text: str) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
 
 
+def _one_of(text: str, words: Sequence[str]) -> str:
+    """The word as it is written in the manifest, whatever its case here."""
+    for word in words:
+        if text.strip().lower() == word.lower():
+            return word
+    raise ValueError(f"{text!r} is none of {', '.join(words)}")
+
+
+def _days(text: str) -> tuple[str, ...]:
+    return tuple(_one_of(part, tuple(Weekday)) for part in text.split(","))
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch("[0-9]{1,4}", part) for part in parts):
+        raise ValueError(f"{text!r} is no list of whole numbers such as 3,5,8")
+    return tuple(map(int, parts))
+
+
 def _zone(text: str) -> str:
     try:
         ZoneInfo(text)
@@ -196,6 +221,11 @@ def _wanted(reader: _Reader) -> WantedFleet | None:
     shape = FleetSettings()
     given = {
         "emails_per_mailbox_per_day": reader.whole("WARMUP_EMAILS_PER_MAILBOX_PER_DAY", 1, 2000),
+        "ramp_type": reader.parsed("WARMUP_RAMP_TYPE", lambda text: _one_of(text, RAMP_TYPES), None),
+        "ramp_start": reader.whole("WARMUP_RAMP_START", 1, 2000),
+        "ramp_step": reader.whole("WARMUP_RAMP_STEP", 0, 2000),
+        "ramp_steps": reader.parsed("WARMUP_RAMP_STEPS", _steps, None),
+        "days": reader.parsed("WARMUP_DAYS", _days, None),
         "window_from_seconds": reader.parsed("WARMUP_WINDOW_FROM", _start_of_window, None),
         "window_to_seconds": reader.parsed("WARMUP_WINDOW_TO", seconds_of_day, None),
         "cooldown_min_ms": reader.whole("WARMUP_MAILBOX_COOLDOWN_MIN_MS", 0, 86_400_000),
@@ -209,7 +239,7 @@ def _wanted(reader: _Reader) -> WantedFleet | None:
             {name: it for name, it in given.items() if it is not None} | _limits(reader)
         )
     except ValidationError as error:
-        reader.faults += [f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors()]
+        reader.faults += [": ".join([*map(str, it["loc"]), it["msg"]]) for it in error.errors()]
     if shape.window_from_seconds >= shape.window_to_seconds:
         reader.faults.append("WARMUP_WINDOW_FROM must lie before WARMUP_WINDOW_TO on the same day.")
     if shape.cooldown_min_ms > shape.cooldown_max_ms:
