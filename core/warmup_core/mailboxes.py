@@ -2,7 +2,8 @@
 
 Invariants: all or nothing; imports queue behind one another (an advisory lock of the transaction); rows are locked in the order
 of their ids, as workers do; ``changed_at`` moves only where something changed, so that workers hear of that and of nothing else.
-Never touched here: ``active``, ``hold_reason``, ``in_flight``, ``not_before``, quotas, the ledger.
+A mailbox that is held and gets another login is held no more, for that may be what was wrong.
+Never touched here: ``active``, ``in_flight``, quotas, the ledger; nor the hold of a mailbox that keeps its login.
 Fails: ``Refused`` with every fault of the file, ``EnrolmentBusy``, or the database's error; nothing is written then.
 """
 
@@ -27,6 +28,7 @@ T = TypeVar("T")
 _LOCK = 0x656E726F6C  # "enrol"
 _LOCK_NOT_AVAILABLE = "55P03"
 _CHUNK = 10_000
+_LOGIN = frozenset({"username", "password"})
 
 
 class EnrolmentBusy(Exception):
@@ -194,6 +196,14 @@ async def _change(connection: AsyncConnection, changed: Sequence[Change], keys: 
                 "ids": [mailbox.id for mailbox in renamed],
                 "usernames": [mailbox.username for mailbox in renamed],
             },
+        )
+        mended = [change.mailbox.id for change in chunk if _LOGIN & set(change.columns)]
+        await connection.execute(
+            text(
+                "UPDATE mailboxes SET hold_reason = NULL, not_before = clock_timestamp()"
+                " WHERE id = ANY(CAST(:ids AS bigint[])) AND hold_reason IS NOT NULL"
+            ),
+            {"ids": mended},
         )
         resealed = [change.mailbox for change in chunk if "password" in change.columns]
         await _seal(connection, [(mailbox.id or 0, mailbox) for mailbox in resealed], keys)

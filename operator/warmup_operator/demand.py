@@ -8,6 +8,7 @@ Fails: DBAPIError; the caller puts it into words.
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import text
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from warmup_core import pacing
 from warmup_core.database import sqlstate
 from warmup_core.fleet import FleetRow
+from warmup_core.settings import FleetSettings
 from warmup_core.spec import MailboxesStatus, TodayStatus
 from warmup_core.types import LEASE_SECONDS
 
@@ -36,12 +38,20 @@ _ACCOUNT = text(
     """
     WITH each AS (
         SELECT coalesce(m.active, false) AS active,
-               coalesce(q.quota, CASE WHEN m.active THEN CAST(:quota AS integer) END, 0) AS quota,
+               coalesce(q.quota, CASE WHEN m.active THEN coalesce(e.quota, 0) END, 0) AS quota,
                coalesce(q.spent, 0) AS spent, coalesce(q.sent, 0) AS sent, coalesce(q.in_doubt, 0) AS in_doubt,
                m.id IS NOT NULL AS enrolled,
-               m.hold_reason IS NOT NULL AND m.not_before > CAST(:at AS timestamptz) AS held
+               m.hold_reason IS NOT NULL AND m.not_before > CAST(:at AS timestamptz)
+                   OR CAST(:pauses AS boolean) AND (
+                       lower(m.smtp_host) = ANY (CAST(:hosts AS text[]))
+                       OR lower(substring(m.address FROM '[^@]*$')) = ANY (CAST(:domains AS text[]))
+                       OR m.user_id || '/' || lower(m.smtp_host) = ANY (CAST(:tenants AS text[]))) AS held
         FROM mailboxes m
         FULL JOIN (SELECT * FROM quotas WHERE day = CAST(:day AS date)) q ON q.mailbox_id = m.id
+        LEFT JOIN unnest(CAST(:progresses AS integer[]), CAST(:of_hosts AS text[]), CAST(:overrides AS integer[]),
+            CAST(:quotas AS integer[])) AS e (progress, host, override, quota)
+            ON q.quota IS NULL AND e.progress = m.ramp_day + (m.ramp_on < CAST(:day AS date) AND m.ramp_on IS NOT NULL)::integer
+           AND e.host = m.smtp_host AND e.override = coalesce(m.quota_override, -1)
     ), parted AS (
         SELECT *, quota - spent AS rest, active AND CAST(:open AS boolean) AS can_send FROM each
     )
@@ -62,6 +72,50 @@ _ACCOUNT = text(
 )
 
 
+_UNPLANNED = text(
+    """
+    SELECT m.ramp_day + (m.ramp_on < CAST(:day AS date) AND m.ramp_on IS NOT NULL)::integer AS progress, m.smtp_host AS host,
+           coalesce(m.quota_override, -1) AS override
+    FROM mailboxes m
+    WHERE m.active AND NOT EXISTS (SELECT FROM quotas q WHERE q.day = CAST(:day AS date) AND q.mailbox_id = m.id)
+    GROUP BY 1, 2, 3
+    """
+)
+# ``ramp_day`` does not count the last working day yet: here as if the mailbox had sent something on it.
+
+_PAUSED = text(
+    """
+    SELECT scope, key FROM pauses
+    WHERE scope <> 'recipient' AND per_minute IS NULL AND (until IS NULL OR until > CAST(:at AS timestamptz))
+    """
+)
+
+
+async def _expected(connection: AsyncConnection, settings: FleetSettings, day: date) -> dict[str, list[Any]]:
+    """The quotas that mailboxes without a row of today will get, by what they depend on."""
+    rows = (await connection.execute(_UNPLANNED, {"day": day})).all()
+    return {
+        "progresses": [it.progress for it in rows],
+        "of_hosts": [it.host for it in rows],
+        "overrides": [it.override for it in rows],
+        "quotas": [
+            settings.quota(day, it.progress, it.host, None if it.override < 0 else it.override).mails
+            for it in rows
+        ],
+    }
+
+
+async def _paused(connection: AsyncConnection, at: datetime) -> dict[str, Any]:
+    """Whose mailboxes servers' replies have stopped."""
+    rows = (await connection.execute(_PAUSED, {"at": at})).all()
+    return {
+        "pauses": bool(rows),
+        "hosts": [it.key for it in rows if it.scope in {"provider", "egress"}],
+        "domains": [it.key for it in rows if it.scope == "domain"],
+        "tenants": [it.key for it in rows if it.scope == "tenant"],
+    }
+
+
 async def read(connection: AsyncConnection, row: FleetRow) -> Demand:
     """Today's account at the instant the fleet's row was read.
 
@@ -73,7 +127,8 @@ async def read(connection: AsyncConnection, row: FleetRow) -> Demand:
         await connection.execute(
             _ACCOUNT,
             {
-                "quota": settings.emails_per_mailbox_per_day,
+                **await _expected(connection, settings, day),
+                **await _paused(connection, row.at),
                 "at": row.at,
                 "day": day,
                 "open": row.at < window.closes and row.worker_count > 0,

@@ -21,13 +21,14 @@ from typing import TypeVar
 
 from warmup_core.database import Unreachable
 from warmup_core.types import MailState
-from warmup_worker import claiming, limiting, settling
+from warmup_worker import claiming, limiting, pausing, settling
 from warmup_worker.claiming import Ask, Claim, NotClaimed, Refusal
 from warmup_worker.clock import boottime
 from warmup_worker.connection import Database, Rejected
 from warmup_worker.lease import Identity, Lease, Orders
 from warmup_worker.limits import Limits, Tokens
 from warmup_worker.metrics import Metrics
+from warmup_worker.reactions import Pause
 from warmup_worker.settling import Deferral, Outcome
 from warmup_worker.timing import Timing
 
@@ -65,6 +66,7 @@ class Outcomes:
         self.open_mails: set[tuple[date, int]] = set()
         self._pending: dict[tuple[date, int], tuple[Outcome, asyncio.Future[None]]] = {}
         self._deferrals: dict[int, Deferral] = {}
+        self._pauses: dict[tuple[str, str], Pause] = {}
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -97,14 +99,19 @@ class Outcomes:
         self._deferrals[deferral.mailbox_id] = deferral
         self._queued()
 
+    def pause(self, pause: Pause) -> None:
+        """Queue a pause for all workers; the latest of a scope and key counts."""
+        self._pauses[(pause.scope, pause.key)] = pause
+        self._queued()
+
     def _queued(self) -> None:
         self._work.set()
         self._idle.clear()
 
     @property
     def waiting(self) -> int:
-        """Outcomes and rests not committed yet."""
-        return len(self._pending) + len(self._deferrals)
+        """Outcomes, rests and pauses not committed yet."""
+        return len(self._pending) + len(self._deferrals) + len(self._pauses)
 
     async def written(self) -> None:
         """Return when nothing waits any more."""
@@ -123,13 +130,16 @@ class Outcomes:
         self._work.clear()
         started = boottime()
         try:
-            while self._pending or self._deferrals:
+            while self.waiting:
                 outcomes = [outcome for outcome, _ in list(self._pending.values())[:LARGEST]]
                 if outcomes:
                     await in_halves(outcomes, self._write, self._set_aside)
                 deferrals = list(self._deferrals.values())[:LARGEST]
                 if deferrals:
                     await in_halves(deferrals, self._write_deferrals, self._drop)
+                pauses = list(self._pauses.values())[:LARGEST]
+                if pauses:
+                    await in_halves(pauses, self._write_pauses, self._drop_pause)
         except Unreachable as error:
             if self.caught_up:
                 log.warning("%d outcomes wait for the database: %s", self.waiting, error)
@@ -178,6 +188,18 @@ class Outcomes:
         log.error("mailbox %d cannot be deferred: %s", deferral.mailbox_id, error)
         self._metrics.errors.labels("defer").inc()
         del self._deferrals[deferral.mailbox_id]
+
+    async def _write_pauses(self, pauses: Sequence[Pause]) -> None:
+        async with self._database.transaction() as connection:
+            await pausing.write(connection, pauses)
+        for pause in pauses:
+            if self._pauses.get((pause.scope, pause.key)) is pause:
+                del self._pauses[(pause.scope, pause.key)]
+
+    def _drop_pause(self, pause: Pause, error: Rejected) -> None:
+        log.error("the pause of %s %s cannot be written: %s", pause.scope, pause.key, error)
+        self._metrics.errors.labels("pause").inc()
+        del self._pauses[(pause.scope, pause.key)]
 
     async def close_unknown(self) -> None:
         """Settle as failed the open intents of this process that it does not know: claims whose COMMIT stayed unknown.

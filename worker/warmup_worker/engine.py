@@ -238,7 +238,10 @@ class Engine:
                 ]
                 until = min(next_wakes, default=now + _ROUND_SECONDS) - self._clock.now()
                 return min(_ROUND_SECONDS, max(0.001, until))
-            if self._gates.admit(mailbox, share):
+            held = self._keeper.pauses.holding(mailbox, now, orders.worker_count)
+            if held is not None:
+                self.shard.pause(mailbox, held.gate, held.rule, held.at)
+            elif self._gates.admit(mailbox, share):
                 self._begin(mailbox)
                 ready += 1
         return 0.0

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from warmup_core.database import Unreachable
-from warmup_worker import roster
+from warmup_worker import pausing, roster
 from warmup_worker.clock import DatabaseClock, boottime
 from warmup_worker.connection import Database, Rejected
 from warmup_worker.lease import Lease, Orders
+from warmup_worker.pauses import Pauses
 from warmup_worker.pool import Pool
 from warmup_worker.roster import Portion
 from warmup_worker.shard import Plan, Shard
@@ -54,7 +55,7 @@ class Scope:
 
 
 class Keeper:
-    """Owns what comes into the shard and the pool. ``loaded`` is set once the first whole reading is done."""
+    """Owns what comes into the shard, the pauses and the pool. ``loaded`` is set once the first whole reading is done."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Keeper:
     ) -> None:
         self._database, self._lease, self._shard, self._clock = database, lease, shard, clock
         self._timing, self._number, self._wake = timing, number, wake
+        self.pauses = Pauses()
         self.pool = Pool()
         self.loaded = asyncio.Event()
         self._scope: Scope | None = None
@@ -75,6 +77,8 @@ class Keeper:
         self._read_at = self._pool_read_at = -float("inf")
         self._pool_change: datetime | None = None
         self._trouble: str | None = None
+        self._paused_until: datetime | None = None
+        self._suspended: tuple[frozenset[int], Pool] = (frozenset(), self.pool)
 
     async def run(self) -> None:
         """Follow the heartbeats, for ever."""
@@ -96,13 +100,32 @@ class Keeper:
             self._scope = None
             return
         scope = Scope.of(orders)
-        portion = Portion(
-            self._number, orders.worker_count, orders.day, orders.settings.emails_per_mailbox_per_day
-        )
-        if scope != self._scope or boottime() - self._read_at > self._timing.reread_every:
+        portion = Portion(self._number, orders.worker_count, orders.day, orders.settings)
+        whole = scope != self._scope or boottime() - self._read_at > self._timing.reread_every
+        await self._read_pauses(whole)
+        if whole:
             await self._read_everything(orders, scope, portion)
         else:
             await self._read_changes(portion)
+        self.suspend_recipients()
+
+    async def _read_pauses(self, whole: bool) -> None:
+        at = self._clock.instant()
+        since = None if whole or self._paused_until is None else self._paused_until - _OVERLAP
+        async with self._database.reading() as connection:
+            rows = await pausing.read(connection, since)
+        now = self._clock.now()
+        opened = self.pauses.take_in(rows, now, whole=since is None)
+        self._paused_until = at
+        if opened:
+            self._shard.resume(opened, now)
+
+    def suspend_recipients(self) -> None:
+        """Take those out of the pool that a server does not let us write to now."""
+        away = self.pauses.recipients(self._clock.now())
+        if (away, self.pool) != self._suspended:
+            self.pool.suspend(away)
+            self._suspended = (away, self.pool)
 
     async def _read_everything(self, orders: Orders, scope: Scope, portion: Portion) -> None:
         new = scope != self._scope

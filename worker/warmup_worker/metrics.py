@@ -37,6 +37,12 @@ class Metrics:
             "Open intents of dead workers that this worker put in doubt.",
             registry=self.registry,
         )
+        self.pauses = Counter(
+            "warmup_worker_pauses_begun",
+            "Pauses beyond one mailbox that servers' replies to this worker began, by scope and rule.",
+            ["scope", "rule"],
+            registry=self.registry,
+        )
         self.errors = Counter(
             "warmup_worker_errors",
             "Things that must not happen: rows the database rejects, unexpected exceptions of a send.",

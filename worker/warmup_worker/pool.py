@@ -7,7 +7,7 @@ whether the recipient is still active, and ``leave`` takes a member out at once 
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -50,6 +50,7 @@ class Pool:
         self._ids, self._present, self._members = members.ids, members.present, members
         self._by_id = array("i", sorted(range(len(self._ids)), key=self._ids.__getitem__))
         self._pairing = pairing.Pool.of(members.users, members.domains)
+        self._suspended: frozenset[int] = frozenset()
         self._turn = lru_cache(maxsize=256)(self._make_turn)
 
     def __len__(self) -> int:
@@ -69,7 +70,7 @@ class Pool:
         return self._by_id[at]
 
     def _is_present(self, place: int) -> bool:
-        return bool(self._present[place])
+        return bool(self._present[place]) and place not in self._suspended
 
     def _make_turn(self, seed: str, k: int) -> Turn | None:
         return pairing.turn(self._pairing, seed, k)
@@ -86,6 +87,11 @@ class Pool:
         follow = pairing.sender if step.backwards else pairing.recipient
         found = follow(self._pairing, turn, place, self._is_present)
         return None if found is None else Recipient(self._ids[found], step.answers is not None)
+
+    def suspend(self, ids: Iterable[int]) -> None:
+        """Let these members, and no others, be passed over for now; the others keep their pairs."""
+        places = map(self._place, ids)
+        self._suspended = frozenset(place for place in places if place is not None)
 
     def leave(self, mailbox_id: int) -> None:
         """Take a member out; the others keep their pairs."""

@@ -9,6 +9,7 @@ from warmup_worker.coordinator import Coordinator
 from warmup_worker.keeper import Keeper
 from warmup_worker.lease import Lease, Orders
 from warmup_worker.limits import Limits
+from warmup_worker.pauses import Pauses
 from warmup_worker.readiness import Readiness, readiness
 from warmup_worker.settings import WantedFleet
 from warmup_worker.shard import Shard
@@ -58,6 +59,16 @@ class Report:
         return self._limits.short
 
     @property
+    def pauses(self) -> Pauses:
+        """What servers' replies made pause beyond one mailbox."""
+        return self._keeper.pauses
+
+    @property
+    def now(self) -> float:
+        """The database's clock, in seconds since the epoch; 0 before the first heartbeat."""
+        return self._clock.now() if self.orders else 0.0
+
+    @property
     def heartbeat_age(self) -> float:
         """Seconds since the last heartbeat arrived."""
         return self._lease.age
@@ -89,7 +100,7 @@ class Report:
 
     def account(self) -> Account:
         """Today's mails of this worker's mailboxes."""
-        return self._shard.account(self._clock.now() if self.orders else 0.0)
+        return self._shard.account(self.now)
 
     def summary(self) -> str:
         """The worker in one line."""

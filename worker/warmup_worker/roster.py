@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_core.credentials import Sealed
+from warmup_core.settings import FleetSettings
 from warmup_worker.clock import boottime
 from warmup_worker.connection import Database
 from warmup_worker.pool import Members
@@ -25,12 +26,12 @@ PAGE = 2000
 
 @dataclass(frozen=True)
 class Portion:
-    """Which mailboxes are this worker's: number ``number`` of ``count``, on ``day`` with ``quota`` mails each."""
+    """Which mailboxes are this worker's: number ``number`` of ``count``; their quotas on ``day`` follow from ``settings``."""
 
     number: int
     count: int
     day: date
-    quota: int
+    settings: FleetSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +62,33 @@ _COLUMNS = """
 SELECT m.id, m.user_id, m.address, m.display_name, m.smtp_host, m.smtp_port, m.smtp_security,
     m.in_flight IS NOT NULL AS in_flight, greatest(extract(epoch FROM m.not_before), 0)::float8 AS not_before, m.hold_reason,
     c.username, c.key_id, c.nonce, c.ciphertext, q.quota, coalesce(q.spent, 0) AS spent, coalesce(q.sent, 0) AS sent,
-    coalesce(q.in_doubt, 0) AS in_doubt, coalesce(q.failed, 0) AS failed
+    coalesce(q.in_doubt, 0) AS in_doubt, coalesce(q.failed, 0) AS failed, m.quota_override, m.ramp_on,
+    m.ramp_day + CASE WHEN last.spent > 0 THEN 1 ELSE 0 END AS progress
 FROM mailboxes m
 LEFT JOIN credentials c ON c.mailbox_id = m.id
 LEFT JOIN quotas q ON q.mailbox_id = m.id AND q.day = :day
+LEFT JOIN LATERAL (
+    SELECT y.spent FROM quotas y WHERE y.day = m.ramp_on AND y.mailbox_id = m.id AND m.ramp_on < :day OFFSET 0
+) last ON true
 WHERE m.active AND m.id % :count = CAST(:number AS integer) - 1
 """
 _PAGE = text(_COLUMNS + " AND m.id > :after ORDER BY m.id LIMIT :page")
 _NAMED = text(_COLUMNS + " AND m.id = ANY (CAST(:ids AS bigint[])) ORDER BY m.id")
 
+# ``ramp_on`` is the working day that a mailbox was planned for last, ``ramp_day`` the days before it that it sent mails on. The
+# next working day counts that one too if it spent anything then: a day off, a pause, a long hold leave the ramp where it is.
 _PLAN = text("""
+WITH given AS (
+    SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:quotas AS integer[]), CAST(:progresses AS integer[]))
+        AS g (id, quota, progress)
+), locked AS MATERIALIZED (
+    SELECT id FROM mailboxes WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id FOR UPDATE
+), ramped AS (
+    UPDATE mailboxes m SET ramp_day = g.progress, ramp_on = :day FROM locked JOIN given g USING (id)
+    WHERE m.id = g.id AND CAST(:works AS boolean) AND (m.ramp_on IS NULL OR m.ramp_on < :day)
+)
 INSERT INTO quotas AS q (day, mailbox_id, quota)
-SELECT :day, id, CAST(:quota AS integer)
-FROM (SELECT id FROM mailboxes WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id FOR UPDATE) AS locked
+SELECT :day, id, quota FROM locked JOIN given USING (id)
 ON CONFLICT (day, mailbox_id) DO UPDATE SET quota = greatest(excluded.quota, q.spent)
 WHERE q.quota <> greatest(excluded.quota, q.spent)
 """)
@@ -119,7 +134,7 @@ def _row(row: Any, quota: int, read_at: float) -> MailboxRow:
         hold_reason=row.hold_reason,
         username=row.username,
         sealed=sealed,
-        quota=max(quota, row.spent),
+        quota=quota,
         spent=row.spent,
         sent=row.sent,
         in_doubt=row.in_doubt,
@@ -132,10 +147,24 @@ async def _planned(
     connection: AsyncConnection, portion: Portion, rows: Sequence[Any], read_at: float
 ) -> list[MailboxRow]:
     """Write the quotas that are missing or wrong among these rows, and return the rows with them."""
-    wrong = [row.id for row in rows if row.quota != max(portion.quota, row.spent)]
+    owed: dict[tuple[Any, ...], int] = {}
+    day, works = portion.day, portion.settings.works_on(portion.day)
+    quotas: list[int] = []
+    for row in rows:
+        case = (row.progress, row.smtp_host, row.quota_override)
+        if case not in owed:
+            owed[case] = portion.settings.quota(day, *case).mails
+        quotas.append(max(owed[case], row.spent))
+    wrong = [
+        (row.id, quota, row.progress)
+        for row, quota in zip(rows, quotas, strict=True)
+        if row.quota != quota or (works and row.ramp_on != day)
+    ]
     if wrong:
-        await connection.execute(_PLAN, {"day": portion.day, "ids": wrong, "quota": portion.quota})
-    return [_row(row, portion.quota, read_at) for row in rows]
+        ids, planned, progresses = map(list, zip(*wrong, strict=True))
+        values = {"day": day, "works": works, "ids": ids, "quotas": planned, "progresses": progresses}
+        await connection.execute(_PLAN, values)
+    return [_row(row, quota, read_at) for row, quota in zip(rows, quotas, strict=True)]
 
 
 async def everything(database: Database, portion: Portion) -> AsyncIterator[list[MailboxRow]]:

@@ -19,7 +19,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from warmup_core import pacing, providers
+from warmup_core import providers
 from warmup_core.credentials import Keys, Undecipherable
 from warmup_core.templates import Template
 from warmup_core.types import MailState
@@ -35,6 +35,7 @@ from warmup_worker.limits import Limits, scopes_of
 from warmup_worker.mailer import Login, NotConnected, Server, Session, Verdict
 from warmup_worker.metrics import Metrics
 from warmup_worker.network import parse_networks
+from warmup_worker.reactions import Concerned, Reaction, react
 from warmup_worker.settling import Deferral, Outcome
 from warmup_worker.shard import Mailbox, Shard
 from warmup_worker.timing import Timing
@@ -185,11 +186,33 @@ class Sender:
         return await session.deliver(mail, lambda: claim.age)
 
     def _defer(self, mailbox: Mailbox, phase: str, reason: str) -> None:
-        rest = pacing.backoff(mailbox.failures + 1, random.random())  # noqa: S311 - jitter, no secret
-        hold = f"{phase}: {reason}"
-        self._outcomes.defer(Deferral(mailbox.id, int(rest * 1000), hold))
+        reaction = self._react(mailbox, phase, reason)
+        self._outcomes.defer(Deferral(mailbox.id, int(reaction.rest * 1000), reaction.hold, reaction.strike))
         now = self._clock.now()
-        self._shard.deferred(mailbox, hold, now + rest, now)
+        self._shard.deferred(mailbox, reaction.hold, now + reaction.rest, now)
+
+    def _react(self, mailbox: Mailbox, phase: str, reply: str, recipient_id: int | None = None) -> Reaction:
+        """What a failure asks for; whom it concerns beyond the mailbox pauses here at once, elsewhere with the heartbeat."""
+        who = Concerned(mailbox.user_id, mailbox.address, mailbox.smtp_host, recipient_id)
+        pauses, now = self._keeper.pauses, self._clock.now()
+        reaction = react(
+            phase,
+            reply,
+            who,
+            mailbox.failures,
+            random.random(),  # noqa: S311 - jitter, no secret
+            lambda scope, key, rule: pauses.attempt(scope, key, rule, now),
+        )
+        if (pause := reaction.pause) is not None:
+            if pauses.begin(pause, now):
+                self._metrics.pauses.labels(pause.scope, pause.rule).inc()
+                level = logging.ERROR if reaction.alert else logging.WARNING
+                log.log(level, "%s %s pauses: %s", pause.scope, pause.key, pause.reason)
+            self._outcomes.pause(pause)
+            self._keeper.suspend_recipients()
+        elif reaction.alert:
+            log.error("mailbox %d: %s", mailbox.id, reaction.hold)
+        return reaction
 
     def _settle(self, turn: Turn, claim: Claim, verdict: Verdict) -> None:
         """Queue the outcome, once; when it is committed the mailbox rests."""
@@ -197,10 +220,10 @@ class Sender:
             return
         mailbox = turn.mailbox
         dotted = turn.session.dotted if turn.session is not None else None
-        hold, rest = None, claim.cooldown_ms / 1000
+        hold, rest, strike = None, claim.cooldown_ms / 1000, False
         if verdict.state is MailState.FAILED and not verdict.handed_back:
-            hold = f"{verdict.phase}: {verdict.reply}"
-            rest = max(rest, pacing.backoff(mailbox.failures + 1, random.random()))  # noqa: S311
+            reaction = self._react(mailbox, verdict.phase, verdict.reply, claim.recipient_id)
+            hold, rest, strike = reaction.hold, max(rest, reaction.rest), reaction.strike
         outcome = Outcome(
             mailbox_id=mailbox.id,
             day=claim.day,
@@ -211,6 +234,7 @@ class Sender:
             rest_ms=int(rest * 1000),
             hold=hold,
             dotted=dotted,
+            strike=strike,
         )
         until = self._clock.now() + rest - (0.0 if dotted is None else boottime() - dotted)
         turn.settled = self._outcomes.settle(outcome)

@@ -38,6 +38,8 @@ class Outcome:
     """Why the mailbox is held back, for people; None when nothing is wrong."""
     dotted: float | None = None
     """``boottime`` of the dot."""
+    strike: bool = False
+    """Whether it counts against the mailbox's health."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Deferral:
     mailbox_id: int
     rest_ms: int
     hold: str
+    strike: bool = False
 
 
 _SETTLE = text("""
@@ -54,8 +57,8 @@ WITH given AS (
     SELECT * FROM unnest(
         CAST(:mailboxes AS bigint[]), CAST(:days AS date[]), CAST(:mails AS bigint[]), CAST(:states AS text[]),
         CAST(:phases AS text[]), CAST(:replies AS text[]), CAST(:holds AS text[]), CAST(:rests AS float8[]),
-        CAST(:dot_ages AS float8[])
-    ) AS g (mailbox_id, day, id, state, phase, reply, hold, rest, dot_age)
+        CAST(:dot_ages AS float8[]), CAST(:strikes AS integer[])
+    ) AS g (mailbox_id, day, id, state, phase, reply, hold, rest, dot_age, strike)
 ), locked AS MATERIALIZED (
     SELECT id FROM mailboxes WHERE id = ANY (CAST(:mailboxes AS bigint[])) ORDER BY id FOR UPDATE
 ), ended AS MATERIALIZED (
@@ -78,7 +81,7 @@ WITH given AS (
     ) d
     WHERE q.day = d.day AND q.mailbox_id = d.mailbox_id
 ), released AS (
-    UPDATE mailboxes m SET in_flight = NULL, hold_reason = e.hold,
+    UPDATE mailboxes m SET in_flight = NULL, hold_reason = e.hold, strikes = m.strikes + e.strike,
         not_before = coalesce(coalesce(e.dot_at, clock_timestamp()) + make_interval(secs => e.rest), m.not_before)
     FROM ended e WHERE m.id = e.mailbox_id AND m.in_flight = e.id
 )
@@ -108,6 +111,7 @@ async def settle(
             "holds": [it.hold for it in outcomes],
             "rests": [None if it.rest_ms is None else it.rest_ms / 1000 for it in outcomes],
             "dot_ages": [None if it.dotted is None else max(0.0, now - it.dotted) for it in outcomes],
+            "strikes": [int(it.strike) for it in outcomes],
             "incarnation": incarnation,
         },
     )
@@ -116,15 +120,15 @@ async def settle(
 
 _DEFER = text("""
 WITH given AS (
-    SELECT * FROM unnest(CAST(:mailboxes AS bigint[]), CAST(:rests AS float8[]), CAST(:holds AS text[]))
-        AS g (mailbox_id, rest, hold)
+    SELECT * FROM unnest(CAST(:mailboxes AS bigint[]), CAST(:rests AS float8[]), CAST(:holds AS text[]),
+        CAST(:strikes AS integer[])) AS g (mailbox_id, rest, hold, strike)
 ), locked AS MATERIALIZED (
-    SELECT m.id, g.rest, g.hold FROM mailboxes m JOIN given g ON g.mailbox_id = m.id
+    SELECT m.id, g.rest, g.hold, g.strike FROM mailboxes m JOIN given g ON g.mailbox_id = m.id
     WHERE m.in_flight IS NULL
       AND EXISTS (SELECT FROM workers w WHERE w.number = :number AND w.incarnation = :incarnation)
     ORDER BY m.id FOR UPDATE OF m
 )
-UPDATE mailboxes m SET hold_reason = d.hold,
+UPDATE mailboxes m SET hold_reason = d.hold, strikes = m.strikes + d.strike,
     not_before = greatest(m.not_before, clock_timestamp() + make_interval(secs => d.rest))
 FROM locked d WHERE m.id = d.id
 """)
@@ -138,6 +142,7 @@ async def defer(connection: AsyncConnection, me: Identity, deferrals: Sequence[D
             "mailboxes": [it.mailbox_id for it in deferrals],
             "rests": [it.rest_ms / 1000 for it in deferrals],
             "holds": [it.hold for it in deferrals],
+            "strikes": [int(it.strike) for it in deferrals],
             "number": me.number,
             "incarnation": me.incarnation,
         },

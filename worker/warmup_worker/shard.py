@@ -9,7 +9,7 @@ thousand rows.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -31,6 +31,7 @@ _STANDING = {
     WakeReason.QUOTA_MET: Standing.QUOTA_MET,
     WakeReason.WINDOW_OVER: Standing.WINDOW_OVER,
 }
+_RESTING = {WakeReason.COOLDOWN, WakeReason.WINDOW_OVER}
 _HERE = {Standing.CONNECTING, Standing.IN_FLIGHT}
 _RETRY_SECONDS = 3.0
 _NO_RECIPIENT_SECONDS = 10.0
@@ -68,8 +69,8 @@ class Mailbox:
         self.wakes_at = 0.0
         self.standing = Standing.SCHEDULED
         self.limit: str | None = None
-        self.waits_for: str | None = None
-        """The gate that it was set aside at."""
+        self.waits_for: str | tuple[str, str] | None = None
+        """The gate that it was set aside at, or the pause (scope, key) that it waits for."""
         self.configure(row)
         self.count(row)
 
@@ -88,6 +89,8 @@ class Mailbox:
         """Take over what workers wrote."""
         self.not_before = row.not_before
         self.hold: str | None = row.hold_reason
+        if self.hold is None:
+            self.failures = 0
         self.quota, self.spent = row.quota, row.spent
         self.sent, self.in_doubt, self.failed = row.sent, row.in_doubt, row.failed
 
@@ -206,6 +209,18 @@ class Shard:
         self._stand(mailbox, Standing.BEHIND, now)
         return True
 
+    def pause(self, mailbox: Mailbox, gate: tuple[str, str], rule: str, until: float | None) -> None:
+        """A mailbox that was begun waits for the end of a pause, or without ``until`` for word of it."""
+        self._limit(mailbox, rule)
+        self._stand(mailbox, Standing.PAUSED, until)
+        mailbox.waits_for = gate
+
+    def resume(self, gates: Container[tuple[str, str]], now: float) -> None:
+        """Wake those who wait for the end of one of these pauses."""
+        for mailbox in list(self.mailboxes.values()):
+            if mailbox.standing is Standing.PAUSED and mailbox.waits_for in gates:
+                self.schedule(mailbox, now)
+
     def _limit(self, mailbox: Mailbox, limit: str | None) -> None:
         """Name the limit that binds a mailbox; it counts while its standing is LIMITED."""
         with self._changing(mailbox):
@@ -246,7 +261,8 @@ class Shard:
         not_before = datetime.fromtimestamp(mailbox.not_before, UTC)
         wake = pacing.wake(instant, self.plan.window, mailbox.quota, mailbox.spent, not_before, seed)
         standing = _STANDING[wake.reason]
-        if mailbox.hold and mailbox.not_before > now and wake.reason is WakeReason.COOLDOWN:
+        rests = mailbox.not_before > now and wake.reason in _RESTING
+        if mailbox.hold and rests and now < self.plan.window.closes.timestamp():
             standing = Standing.DEFERRED
         self._stand(mailbox, standing, wake.at.timestamp() if wake.at else None)
 

@@ -23,12 +23,14 @@ class Standing(StrEnum):
     IN_FLIGHT = "in flight"
     ELSEWHERE = "in flight elsewhere"
     LIMITED = "limit"
+    PAUSED = "paused"
     REFUSED = "claim refused, tries again"
     QUOTA_MET = "quota met"
     WINDOW_OVER = "window over"
     NO_RECIPIENT = "no recipient"
 
 
+_DEFERRED = {Standing.DEFERRED, Standing.PAUSED}
 _SKIPPED = {Standing.WINDOW_OVER, Standing.NO_RECIPIENT}
 
 
@@ -65,10 +67,11 @@ class Account:
 
 
 def reason_of(mailbox: Counted) -> str:
-    """The standing, with the phase that the hold of a deferred mailbox names, or the limit that binds: a closed set."""
+    """The standing, with the rule or phase that the hold of a deferred mailbox names, the limit that binds, or the rule that
+    made it pause: a closed set."""
     if mailbox.standing is Standing.DEFERRED and mailbox.hold:
-        return f"{mailbox.standing}: {mailbox.hold.partition(':')[0][:20]}"
-    if mailbox.standing is Standing.LIMITED and mailbox.limit:
+        return f"{mailbox.standing}: {mailbox.hold.partition(':')[0][:40]}"
+    if mailbox.standing in {Standing.LIMITED, Standing.PAUSED} and mailbox.limit:
         return f"{mailbox.standing}: {mailbox.limit}"
     return mailbox.standing.value
 
@@ -90,7 +93,7 @@ class Tally:
         self._in_doubt += sign * mailbox.in_doubt
         self._failed += sign * mailbox.failed
         self._met += sign * (mailbox.sent >= mailbox.quota)
-        if mailbox.standing is Standing.DEFERRED:
+        if mailbox.standing in _DEFERRED:
             self._deferred += left
         elif mailbox.standing in _SKIPPED:
             self._skipped += left

@@ -6,14 +6,21 @@ Every answer is made from sums that are kept anyway, so a scrape costs the same 
 """
 
 import json
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import Gauge
 from prometheus_client.exposition import choose_encoder
 
 from warmup_core import __version__
+from warmup_core.replies import Scope
 from warmup_worker.metrics import Metrics
+from warmup_worker.pauses import PAUSING
 from warmup_worker.report import Report
+
+_SHOWN_PAUSES: Final = 20
 
 
 class Telemetry:
@@ -46,6 +53,18 @@ class Telemetry:
             ),
         ):
             Gauge(f"warmup_worker_{name}", text, registry=self._registry).set_function(read)
+
+        paused = Gauge(
+            "warmup_worker_pauses",
+            "Pauses in force beyond one mailbox, by scope.",
+            ["scope"],
+            registry=self._registry,
+        )
+        for scope in PAUSING:
+            paused.labels(scope).set_function(partial(self._in_force, scope))
+
+    def _in_force(self, scope: Scope) -> float:
+        return self._report.pauses.counts(self._report.now)[scope]
 
     async def start(self) -> None:
         """Listen. Raises OSError when the port is taken."""
@@ -105,6 +124,22 @@ class Telemetry:
                     )
         return _json(figures)
 
+    def _pauses(self) -> list[dict[str, object]]:
+        """The latest pauses, without those of recipients: their keys are mailboxes, so they are only counted."""
+        shown = [
+            it for it in self._report.pauses.in_force(self._report.now) if it.scope is not Scope.RECIPIENT
+        ]
+        return [
+            {
+                "scope": it.scope,
+                "key": it.key,
+                "until": None if it.until is None else datetime.fromtimestamp(it.until, UTC).isoformat(),
+                "per_minute": it.per_minute or 0,
+                "rule": it.rule,
+            }
+            for it in shown[:_SHOWN_PAUSES]
+        ]
+
     async def _api_quota(self, _: web.Request) -> web.Response:
         account, orders = self._report.account(), self._report.orders
         return _json(
@@ -126,6 +161,7 @@ class Telemetry:
                 "behind": account.behind,
                 "reasons": account.reasons,
                 "limit": self._report.limit,
+                "pauses": self._pauses(),
             }
         )
 

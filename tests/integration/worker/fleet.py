@@ -50,6 +50,7 @@ QUICK = Timing(
 
 EAGER = FleetSettings(
     emails_per_mailbox_per_day=3,
+    ramp_type="None",
     cooldown_min_ms=0,
     cooldown_max_ms=0,
     max_concurrent_sends=20,

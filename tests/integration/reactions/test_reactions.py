@@ -1,0 +1,221 @@
+"""What a server says decides who pauses: one mailbox, a recipient, a user, everybody. Real workers, a real server's words."""
+
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+
+from tests.integration.worker.fleet import EAGER, KEYS, QUICK, Fleet
+from tests.submission.faults import Exchange, Step, only, refuse
+from tests.waiting import until
+from warmup_core import enrolment, mailboxes
+from warmup_worker.engine import Engine
+
+RARELY = replace(QUICK, reread_every=300.0)
+"""What comes to a worker in time comes by the heartbeat, not by the slow reading."""
+MANY = EAGER.model_copy(
+    update={"emails_per_mailbox_per_day": 40, "cooldown_min_ms": 300, "cooldown_max_ms": 300}
+)
+
+
+async def address(fleet: Fleet, mailbox_id: int) -> str:
+    found = (await fleet.rows("SELECT address FROM mailboxes WHERE id = :id", id=mailbox_id))[0].address
+    return str(found)
+
+
+async def quota(worker: Engine) -> dict[str, Any]:
+    """What the worker's API says."""
+    url = f"http://127.0.0.1:{worker.telemetry.port}/api/warmup/quota"
+    async with aiohttp.ClientSession() as client, client.get(url) as response:
+        answer: dict[str, Any] = await response.json()
+        return answer
+
+
+def by(fault_of: str) -> Any:
+    """Whether an exchange is this sender's."""
+    return lambda exchange: fault_of in (exchange.login, exchange.mail_from)
+
+
+async def held(fleet: Fleet) -> dict[int, Any]:
+    """The mailboxes that are held, with their reason, the seconds left and their strikes."""
+    return {
+        row.id: row
+        for row in await fleet.rows(
+            "SELECT id, hold_reason, extract(epoch FROM not_before - clock_timestamp())::float8 AS seconds, strikes"
+            " FROM mailboxes WHERE hold_reason IS NOT NULL AND not_before > clock_timestamp() + interval '5 s'"
+        )
+    }
+
+
+async def test_a_wrong_password_pauses_that_mailbox_alone_until_other_credentials_come(fleet: Fleet) -> None:
+    await fleet.start()
+    ids = await fleet.enrol(6)
+    wrong = await address(fleet, ids[0])
+    logins = 0
+
+    async def refused(exchange: Exchange) -> str | None:
+        nonlocal logins
+        logins += 1
+        return "535 5.7.8 Username and Password not accepted"
+
+    sealed = KEYS.seal(wrong, "yesterday's", bytes(12))
+    await fleet.execute(
+        "UPDATE credentials SET nonce = :nonce, ciphertext = :it WHERE mailbox_id = :id",
+        nonce=sealed.nonce,
+        it=sealed.ciphertext,
+        id=ids[0],
+    )
+    async with fleet.worker(timing=RARELY) as worker:
+        await fleet.mails("sent", 15)
+        assert (await quota(worker))["reasons"] == {"deferred: bad-credentials": 1, "quota met": 5}
+        attempts = [it for it in fleet.server.journal.of("auth") if not it.ok]
+        assert len(attempts) == 1
+        found = await held(fleet)
+        assert list(found) == [ids[0]]
+        assert found[ids[0]].seconds > 365 * 86_400
+        assert found[ids[0]].strikes == 1
+        assert "give new credentials" in found[ids[0]].hold_reason
+        assert not await fleet.rows("SELECT 1 FROM pauses")
+
+        file = enrolment.parse(f"email,password\n{wrong},secret-of-{wrong}\n".encode())
+        async with fleet.engine.begin() as connection:
+            await mailboxes.enrol(connection, file, KEYS, dry_run=False)
+        await fleet.mails("sent", 18)
+    await fleet.adds_up()
+
+
+async def test_an_unknown_recipient_is_out_of_the_pool_for_all_workers(fleet: Fleet) -> None:
+    await fleet.start(MANY, workers=2)
+    ids = await fleet.enrol(8)
+    gone = await address(fleet, ids[0])
+    tried = 0
+
+    async def unknown(exchange: Exchange) -> str | None:
+        nonlocal tried
+        if gone in exchange.rcpt_to:
+            tried += 1
+            return f"550 5.1.1 <{gone}>: Recipient address rejected: User unknown"
+        return None
+
+    fleet.server.faults[Step.RCPT] = unknown
+    async with fleet.worker(1, RARELY), fleet.worker(2, RARELY) as second:
+        await until(lambda: tried, "the recipient is tried")
+        await until(lambda: pauses_of(second, "recipient"), "word of it reaches the other worker", within=5)
+        before, accepted = tried, len(fleet.server.journal.accepted)
+        await until(lambda: len(fleet.server.journal.accepted) > accepted + 60, "the others go on", within=40)
+    assert tried <= before + 1  # one may have been on its way
+    [row] = await fleet.rows(
+        "SELECT *, extract(epoch FROM until - since)::float8 AS seconds FROM pauses WHERE scope = 'recipient'"
+    )
+    assert (row.key, row.rule) == (str(ids[0]), "recipient-unknown")
+    assert row.seconds >= 3 * 86_400
+    assert await fleet.rows("SELECT 1 FROM mails WHERE mailbox_id = :id AND state = 'sent'", id=ids[0])
+    await fleet.adds_up()
+
+
+def pauses_of(worker: Engine, scope: str) -> bool:
+    """Whether the worker knows of a pause of this scope, as its metrics tell."""
+    return bool(worker.metrics.registry.get_sample_value("warmup_worker_pauses", {"scope": scope}))
+
+
+async def test_a_rate_limit_of_one_login_slows_that_mailbox_alone(fleet: Fleet) -> None:
+    await fleet.start()
+    ids = await fleet.enrol(6)
+    slow = await address(fleet, ids[2])
+    fleet.server.faults[Step.RCPT] = only(
+        by(slow), refuse(f"451 4.7.1 <{slow}>: Ratelimit exceeded for mailbox, 10 mails per minute")
+    )
+    async with fleet.worker(timing=RARELY) as worker:
+        await fleet.mails("sent", 15)
+        await until(lambda: worker.report.account().met == 5, "the others are done")
+        reasons = (await quota(worker))["reasons"]
+    found = await held(fleet)
+    assert list(found) == [ids[2]]
+    assert 30 < found[ids[2]].seconds < 3600
+    assert found[ids[2]].strikes == 0
+    assert reasons == {f"deferred: {found[ids[2]].hold_reason.partition(':')[0]}": 1, "quota met": 5}
+    assert not await fleet.rows("SELECT 1 FROM pauses")
+    assert (await fleet.states())["failed"] == 1
+    await fleet.adds_up()
+
+
+async def test_a_tenants_cap_pauses_the_users_other_mailboxes_on_another_worker_within_5_s(
+    fleet: Fleet,
+) -> None:
+    await fleet.start(MANY, workers=2)
+    ids = await fleet.enrol(12, users=3)
+    users = {row.id: row.user_id for row in await fleet.rows("SELECT id, user_id FROM mailboxes")}
+    capped = users[ids[0]]
+    theirs = [it for it in ids if users[it] == capped]
+    assert {it % 2 for it in theirs} == {0, 1}, "both workers own mailboxes of the user"
+    one = next(it for it in theirs if it % 2 == 0)  # worker 1's
+    async with fleet.worker(1, RARELY) as first, fleet.worker(2, RARELY) as second:
+        await until(lambda: len(fleet.server.journal.accepted) > 20, "all send")
+        fleet.server.faults[Step.DOT] = only(
+            by(await address(fleet, one)),
+            refuse("550 5.7.233 Message blocked: the tenant exceeded its daily limit"),
+        )
+        await until(lambda: pauses_of(first, "tenant"), "the server speaks")
+        await until(
+            lambda: second.report.account().reasons.get("paused: quota-of-a-period"),
+            "the other worker stops",
+            within=5,
+        )
+        answer = await quota(second)
+        [pause] = answer["pauses"]
+        assert (pause["scope"], pause["key"]) == ("tenant", f"{capped}/{fleet.server.host}")
+        assert pause["until"]
+        await until(
+            lambda: second.report.account().reasons.get("paused: quota-of-a-period") == 2,
+            "both of its mailboxes",
+        )
+        at = len(fleet.server.journal.accepted)
+        await until(lambda: len(fleet.server.journal.accepted) > at + 20, "the others go on")
+        fresh = {it.mail_from for it in fleet.server.journal.accepted[at:]}
+        assert fresh.isdisjoint({await address(fleet, it) for it in theirs})
+
+        await fleet.execute("UPDATE pauses SET until = clock_timestamp(), since = clock_timestamp()")
+        del fleet.server.faults[Step.DOT]
+        await until(
+            lambda: not second.report.account().reasons.get("paused: quota-of-a-period"),
+            "it is lifted",
+            within=5,
+        )
+    await fleet.adds_up()
+
+
+async def test_a_refused_ip_stops_everybody_and_says_why(fleet: Fleet) -> None:
+    await fleet.start(MANY, workers=2)
+    await fleet.enrol(8)
+    async with fleet.worker(1, RARELY) as first, fleet.worker(2, RARELY) as second:
+        await until(lambda: len(fleet.server.journal.accepted) > 10, "all send")
+        fleet.server.faults[Step.CONNECT] = refuse(
+            "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using Spamhaus"
+        )
+        await until(
+            lambda: all(pauses_of(it, "egress") for it in (first, second)), "both hear of it", within=5
+        )
+        del fleet.server.faults[Step.CONNECT]
+        sessions = len(fleet.server.journal.of("connect"))
+
+        def stopped() -> bool:
+            reasons = [it.report.account().reasons for it in (first, second)]
+            return sum(n for each in reasons for why, n in each.items() if "ip-listed" in why) == 8
+
+        await until(stopped, "all mailboxes stand still")
+        assert len(fleet.server.journal.of("connect")) <= sessions + 1
+        [pause] = (await quota(first))["pauses"]
+        assert (pause["scope"], pause["rule"], pause["until"]) == ("egress", "ip-listed", None)
+    [row] = await fleet.rows("SELECT * FROM pauses")
+    assert "ask for its removal" in row.reason
+    await fleet.adds_up()
+
+
+async def test_a_server_that_refuses_every_recipient_does_not_empty_the_pool(fleet: Fleet) -> None:
+    await fleet.start()
+    ids = await fleet.enrol(9, users=9)
+    fleet.server.faults[Step.RCPT] = only(by(await address(fleet, ids[0])), refuse("550 5.1.1 No such user"))
+    async with fleet.worker(timing=RARELY):
+        await until(lambda: held(fleet), "the mailbox itself is held")
+        assert len(await fleet.rows("SELECT 1 FROM pauses")) == 2
+    await fleet.adds_up()
