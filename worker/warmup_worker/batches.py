@@ -251,7 +251,8 @@ class Claims:
         """A claim, or why not. One ask a mailbox at a time. Cancelled, the claim is handed back should it be granted."""
         if self._stopping:
             return NotClaimed(ask.mailbox_id, Refusal.STOPPING)
-        if ask.mailbox_id in self._pending:
+        waiting = self._pending.get(ask.mailbox_id)
+        if waiting is not None and not waiting.answer.done():
             raise RuntimeError(f"mailbox {ask.mailbox_id} asks twice")
         answer: asyncio.Future[Claim | NotClaimed] = asyncio.get_running_loop().create_future()
         self._pending[ask.mailbox_id] = _Asked(ask, answer, boottime() + self._limits.patience)

