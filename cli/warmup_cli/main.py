@@ -10,7 +10,7 @@ from typing import Annotated, Never
 import typer
 
 import warmup_core
-from warmup_cli import database, keys, mailboxes, replies, worker
+from warmup_cli import database, keys, mailboxes, pauses, replies, worker
 from warmup_cli.connection import Source, Unavailable
 from warmup_core.database import Unreachable
 from warmup_core.fleet import DatabaseInUse
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(database.app, name="database")
 app.add_typer(keys.app, name="keys")
 app.add_typer(mailboxes.app, name="mailboxes")
+app.add_typer(pauses.app, name="pauses")
 app.add_typer(replies.app, name="replies")
 app.command("worker")(worker.worker)
 
