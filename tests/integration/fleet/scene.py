@@ -72,6 +72,7 @@ class Scene:
         whole = {
             "database": {"urlSecretRef": {"name": "main-database"}},
             "encryption": {"keysSecretRef": {"name": "main-keys"}},
+            "ramp": {"type": "None"},
             **spec,
         }
         manifest = {
