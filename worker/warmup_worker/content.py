@@ -13,7 +13,7 @@ import re
 from binascii import b2a_qp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -51,7 +51,8 @@ class Mail:
 
 def compose(claim: Claim, sender: str, display_name: str, token: str, templates: Sequence[Template]) -> Mail:
     """The mail of a claim. Raises Unwritable."""
-    here, there = (checked_address(address).rpartition("@")[2] for address in (sender, claim.recipient))
+    here = checked_address(sender).rpartition("@")[2]
+    there = checked_address(claim.recipient).rpartition("@")[2]
     own = first = message_id(claim.day, claim.mail_id, token, here)
     facts = _facts(display_name, sender, claim.recipient_name, claim.recipient)
     first_facts, references, automatic, prefix = facts, b"", b"auto-generated", ""
@@ -82,7 +83,7 @@ def compose(claim: Claim, sender: str, display_name: str, token: str, templates:
             boundary,
         )
     headers = _HEADERS % (
-        _date(claim.claimed_at.replace(microsecond=0)),
+        _date(int(claim.claimed_at.timestamp())),
         addressed(display_name, sender),
         addressed(claim.recipient_name, claim.recipient),
         own.encode(),
@@ -96,8 +97,8 @@ def compose(claim: Claim, sender: str, display_name: str, token: str, templates:
 
 
 @lru_cache(maxsize=64)
-def _date(at: datetime) -> bytes:
-    return format_datetime(at).encode()
+def _date(seconds: int) -> bytes:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC)).encode()
 
 
 def _part(kind: bytes, text: str) -> bytes:

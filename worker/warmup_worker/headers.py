@@ -56,7 +56,10 @@ def unstructured(text: str) -> bytes:
     if _UNSAFE.search(text):
         raise Unwritable(f"the subject {text!r} holds a control character")
     text = text.strip()
-    if not text.isascii() or "=?" in text or any(len(word) > 900 for word in text.split(" ")):
+    plain = text.isascii() and "=?" not in text
+    if plain and len(text) + len("Subject: ") <= _LINE:
+        return text.encode()
+    if not plain or any(len(word) > 900 for word in text.split(" ")):
         return encoded_words(text).encode()
     lines, line = [], len("Subject:") * " "
     for word in re.findall(r" *[^ ]+", f" {text}"):
