@@ -60,6 +60,14 @@ class Postgres:
         """Stop and start again on the same port with the same data."""
         self._control("-w", "-m", "fast", "restart", "-o", f"-k {self.directory / 'data'}")
 
+    def stop(self) -> None:
+        """End at once, as a crash would; the data stay for ``start``."""
+        self._control("-w", "-m", "immediate", "stop")
+
+    def start(self) -> None:
+        """Run again on the same port with the same data."""
+        self._control("-w", "start", "-o", f"-k {self.directory / 'data'}")
+
     def _control(self, *arguments: str) -> None:
         data = self.directory / "data"
         subprocess.run(

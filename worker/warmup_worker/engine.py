@@ -178,7 +178,8 @@ class Engine:
             return REPLACED
         for name, part in self._parts.items():
             if part.done():
-                log.critical("the %s ended unexpectedly; draining", name, exc_info=part.exception())
+                error = None if part.cancelled() else part.exception()
+                log.critical("the %s ended unexpectedly; draining", name, exc_info=error)
                 return FAILED
         return DRAINED
 

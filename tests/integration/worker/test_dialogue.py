@@ -116,7 +116,7 @@ async def test_a_server_that_is_not_who_it_should_be_never_sees_the_login(
 
 
 async def test_a_wrong_password_is_tried_once_and_told_without_it(submission: Submission) -> None:
-    with pytest.raises(NotConnected, match="535 5.7.8") as caught:
+    with pytest.raises(NotConnected, match=r"535 5\.7\.8") as caught:
         await open_session(submission, password="wrong-password")
     assert caught.value.phase == "auth"
     assert len(submission.journal.of("auth")) == 1
