@@ -26,7 +26,7 @@ from kubernetes.aio.dynamic.resource import Resource
 from prometheus_client import Counter
 
 from warmup_core.types import GROUP, KIND, PLURAL, VERSION
-from warmup_operator.settings import MANAGER
+from warmup_operator.resources import MANAGER
 from warmup_operator.status import Turn
 
 Json = dict[str, Any]
