@@ -118,6 +118,10 @@ def _log_of(setting: Setting, number: int) -> Path:
     return setting.directory / f"worker-{number}.log"
 
 
+def _tail(setting: Setting, number: int) -> str:
+    return "\n".join(_log_of(setting, number).read_text(errors="replace").splitlines()[-20:])
+
+
 def _watch(
     setting: Setting, server: Submission, running: list[subprocess.Popen[bytes]], due: int, end: datetime
 ) -> None:
@@ -130,8 +134,9 @@ def _watch(
             return
         for number, process in enumerate(running, start=1):
             if process.poll() is not None:
-                tail = "\n".join(_log_of(setting, number).read_text(errors="replace").splitlines()[-15:])
-                raise TryFailed(f"worker {number} ended with code {process.returncode}:\n{tail}")
+                raise TryFailed(
+                    f"worker {number} ended with code {process.returncode}:\n{_tail(setting, number)}"
+                )
         time.sleep(0.2)
 
 
@@ -183,7 +188,11 @@ def run(directory: Path, progress: Progress) -> Account:
         accepted = [
             Acceptance(event.message_id, event.mail_from, event.rcpt_to) for event in server.journal.accepted
         ]
-        return account(accepted, parse_ledger(asyncio.run(_ledger(url))), quotas)
+        result = account(accepted, parse_ledger(asyncio.run(_ledger(url))), quotas)
+        if not result.complete:
+            for number in range(1, WORKERS + 1):
+                progress.say(f"--- the end of worker {number}'s log\n{_tail(setting, number)}")
+        return result
 
 
 def main() -> int:

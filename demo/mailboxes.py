@@ -5,6 +5,7 @@
 
 import csv
 import sys
+from collections.abc import Iterable
 from typing import TextIO
 
 SERVER = "submission.mail.svc.cluster.local"
@@ -43,7 +44,7 @@ def write(file: TextIO, mailboxes: list[tuple[str, ...]]) -> None:
     writer.writerows(mailboxes)
 
 
-def addresses(file: TextIO) -> list[str]:
+def addresses(file: Iterable[str]) -> list[str]:
     """The addresses in such a file."""
     return [row["email"] for row in csv.DictReader(file)]
 

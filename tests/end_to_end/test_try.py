@@ -4,7 +4,11 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -33,16 +37,15 @@ def mentions(folder: Path) -> list[str]:
     return found
 
 
-def folder_of(tmp_path: Path) -> Path:
-    """A temporary folder that PostgreSQL's own user may enter."""
-    for parent in (tmp_path, *tmp_path.parents[:3]):
-        if parent != Path("/tmp"):
-            parent.chmod(0o755)
-    return tmp_path
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A temporary folder that PostgreSQL's own user may enter; pytest closes its own to everybody else."""
+    with tempfile.TemporaryDirectory(prefix="try-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
-def test_sixty_mails_are_accounted_for_within_a_minute_of_sending(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path)
+def test_sixty_mails_are_accounted_for_within_a_minute_of_sending(folder: Path) -> None:
     with start(folder) as process:
         out, _ = process.communicate(timeout=180)
     assert process.returncode == 0, out
@@ -54,8 +57,7 @@ def test_sixty_mails_are_accounted_for_within_a_minute_of_sending(tmp_path: Path
     assert list(folder.glob("warmup-*")) == []
 
 
-def test_an_interrupted_try_leaves_nothing_behind(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path)
+def test_an_interrupted_try_leaves_nothing_behind(folder: Path) -> None:
     with start(folder) as process:
         assert process.stdout is not None
         for line in process.stdout:
