@@ -6,6 +6,7 @@ Every answer is made from sums that are kept anyway, so a scrape costs the same 
 """
 
 import json
+import logging
 
 from aiohttp import web
 from prometheus_client import Gauge
@@ -14,6 +15,8 @@ from prometheus_client.exposition import choose_encoder
 from warmup_core import __version__
 from warmup_worker.metrics import Metrics
 from warmup_worker.report import Report
+
+log = logging.getLogger(__name__)
 
 
 class Telemetry:
@@ -53,6 +56,7 @@ class Telemetry:
         site = web.TCPSite(self._runner, self._host, self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
+        log.info("telemetry on %s:%d", self._host, self.port)
 
     async def close(self) -> None:
         """Stop listening."""
