@@ -253,6 +253,17 @@ async def test_a_name_that_is_taken_is_left_alone_and_said(scene: Scene) -> None
     await scene.reason("NoMailboxes")
 
 
+async def test_what_the_api_server_refuses_is_repeated_in_its_own_words(scene: Scene) -> None:
+    scene.create_secrets()
+    scene.create_fleet(workers={"image": " worker:1"})
+    await scene.start_operator()
+    wrong = await scene.reason("KubernetesRefused")
+    assert f"StatefulSet {scene.namespace}/main: " in wrong["message"]
+    assert "must not have leading or trailing whitespace" in wrong["message"]
+    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"image": ""}}})
+    await scene.reason("NoMailboxes")
+
+
 async def test_a_quota_of_the_namespace_is_repeated_in_the_clusters_own_words(
     scene: Scene, engine: AsyncEngine
 ) -> None:
