@@ -71,7 +71,7 @@ def key(name: str) -> str:
     if name == PAUSE:
         digest.update(_PAUSE.encode())
         return digest.hexdigest()[:16]
-    for file in [Path(".dockerignore"), DOCKERFILES[name], *_copied(DOCKERFILES[name])]:
+    for file in [Path(".dockerignore"), DOCKERFILES[name], *copied(DOCKERFILES[name], CHECKOUT)]:
         content = (CHECKOUT / file).read_bytes()
         digest.update(f"{file} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:16]
@@ -84,18 +84,15 @@ def archive(name: str) -> Path:
 
 def ensure(*names: str) -> list[Path]:
     """The archives of the images `names` (all when none is named), built first where missing. Needs root."""
-    wanted = {name: archive(name) for name in names or NAMES}
-    if not all(path.exists() for path in wanted.values()):
-        if os.geteuid() != 0:
-            raise ImageError("building the images needs root: buildah mounts their layers")
-        debian.ensure("buildah")
-        with steps.alone(_folder() / ".lock"):
-            _prepare()
-            for name, path in wanted.items():
-                # Asked again: another run may have built it while we waited for the lock.
-                if not path.exists():
-                    _make(name, path)
-    return list(wanted.values())
+    wanted = names or NAMES
+    if all(archive(name).exists() for name in wanted):
+        return [archive(name) for name in wanted]
+    if os.geteuid() != 0:
+        raise ImageError("building the images needs root: buildah mounts their layers")
+    debian.ensure("buildah")
+    with steps.alone(_folder() / ".lock"):
+        _prepare()
+        return [_make(name) for name in wanted]
 
 
 def push(name: str, destination: str) -> None:
@@ -107,7 +104,11 @@ def push(name: str, destination: str) -> None:
         _run(f"pushing {destination}", _buildah("push", reference(name), f"docker://{destination}"), "push")
 
 
-def _make(name: str, path: Path) -> None:
+def _make(name: str) -> Path:
+    """Build the image and write its archive, unless another run has while we waited for the lock."""
+    path = archive(name)
+    if path.exists():
+        return path
     if name == PAUSE:
         debian.ensure("catatonit")
         program = debian.find("catatonit")
@@ -120,28 +121,32 @@ def _make(name: str, path: Path) -> None:
     partial.unlink(missing_ok=True)
     target = f"docker-archive:{partial}:{reference(name)}"
     _run(f"writing image {name}", _buildah("push", reference(name), target), name)
+    if archive(name) != path:
+        steps.say(f"the source of {name} has changed during the build, which is taken up again")
+        return _make(name)
     partial.rename(path)
     older = sorted(_folder().glob(f"{name}-*.tar"), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in older[_KEPT:]:
         file.unlink(missing_ok=True)
+    return path
 
 
-def _copied(dockerfile: Path) -> list[Path]:
-    """Every file that the Dockerfile copies from the checkout, in order, as git would name it."""
+def copied(dockerfile: Path, checkout: Path) -> list[Path]:
+    """Every file of the checkout that its Dockerfile copies into the image or a stage of it, relative to it."""
     files: list[Path] = []
     for sources in re.findall(
-        r"^COPY (?!--from=)(.+) \S+$", (CHECKOUT / dockerfile).read_text(), re.MULTILINE
+        r"^COPY (?!--from=)(.+) \S+$", (checkout / dockerfile).read_text(), re.MULTILINE
     ):
         for source in map(Path, sources.split()):
-            if (CHECKOUT / source).is_dir():
+            if (checkout / source).is_dir():
                 below = (
-                    path.relative_to(CHECKOUT) for path in (CHECKOUT / source).rglob("*") if path.is_file()
+                    path.relative_to(checkout) for path in (checkout / source).rglob("*") if path.is_file()
                 )
                 files += sorted(path for path in below if "__pycache__" not in path.parts)
-            elif (CHECKOUT / source).exists():
+            elif (checkout / source).exists():
                 files.append(source)
             else:
-                raise ImageError(f"{dockerfile} copies {source}, which does not exist in {CHECKOUT}")
+                raise ImageError(f"{dockerfile} copies {source}, which does not exist in {checkout}")
     return files
 
 

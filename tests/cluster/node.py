@@ -67,6 +67,7 @@ class Node:
             raise NodeError("a node needs root: it makes namespaces, mounts and control groups")
         if self.running:
             raise NodeError(f"a node already runs in {self.directory}")
+        self._end()  # of an earlier node of ours that has ended by itself
         debian.ensure(*PACKAGES)
         programs.ensure(*PROGRAMS)
         archives = [*images.ensure(images.PAUSE), *archives]
@@ -90,6 +91,7 @@ class Node:
         except BaseException:
             self._end()
             raise
+        self._remember(archives)
 
     def down(self) -> None:
         """End the node and remove its directory. Harmless when there is none."""
@@ -102,7 +104,7 @@ class Node:
             return [str(word) for word in argv]
         running = self._processes()
         if running is None:
-            raise NodeError(f"no node runs in {self.directory}")
+            raise NodeError(f"no node runs in {self.directory}; start it first")
         _, unshared = running
         environment = {
             _INSIDE: self.directory,
@@ -147,10 +149,27 @@ class Node:
     def helm(self, *arguments: str | Path, timeout: float = 300) -> str:
         return self.exec("helm", *arguments, timeout=timeout)
 
-    def load(self, archive: Path) -> None:
-        """Take a docker archive into the running node; a tag that it has already points to the new image."""
-        socket = self.directory / "containerd.sock"
-        self.exec("ctr", f"--address={socket}", "--namespace=k8s.io", "images", "import", archive.absolute())
+    def load(self, *archives: Path) -> list[Path]:
+        """Take the docker archives into the running node, those that it has not taken yet; which those were.
+
+        A tag that the node has already then points to the new image; pods that run keep the old one.
+        """
+        new = [archive for archive in archives if str(archive.absolute()) not in self._remembered()]
+        for archive in new:
+            socket = self.directory / "containerd.sock"
+            self.exec(
+                "ctr", f"--address={socket}", "--namespace=k8s.io", "images", "import", archive.absolute()
+            )
+            self._remember([archive])
+        return new
+
+    def _remember(self, archives: Sequence[Path]) -> None:
+        with (self.directory / "loaded").open("a") as lines:
+            lines.writelines(f"{archive.absolute()}\n" for archive in archives)
+
+    def _remembered(self) -> list[str]:
+        file = self.directory / "loaded"
+        return file.read_text().splitlines() if file.exists() else []
 
     def _processes(self) -> tuple[int, int] | None:
         """The supervisor and the process whose namespaces to enter, while the lock says that they are there."""
