@@ -23,8 +23,9 @@ import yaml
 
 from demo import mailboxes
 from demo.accounting import LEDGER, Acceptance, Account, account, parse_ledger
+from demo.current import CurrentClusterError, current_cluster
 from demo.progress import Progress
-from demo.target import Target, own_node
+from demo.target import NAMESPACE, OPERATOR_NAMESPACE, Target, own_node
 from demo.window import ShortWindow, soon
 from tests.cluster.debian import PackageError
 from tests.cluster.images import ImageError
@@ -33,7 +34,7 @@ from tests.cluster.steps import StepError
 from tests.submission import journal
 from tests.submission.authority import in_directory
 
-NAMESPACE, OPERATOR_NAMESPACE, FLEET = "mail", "warmup-fleet", "main"
+FLEET = "main"
 _CHECKOUT = Path(__file__).parents[1]
 _OPERATOR = ("-n", OPERATOR_NAMESPACE, "deploy/warmup-fleet")
 _OPENS_AFTER, _LENGTH = timedelta(seconds=20), timedelta(seconds=110)
@@ -232,10 +233,7 @@ def explained(target: Target, progress: Progress) -> Iterator[None]:
 
 def demo(cluster: str, progress: Progress) -> Account:
     """Bring the cluster up, run, and leave nothing behind."""
-    if cluster == "current":
-        from demo.current import current_cluster as where
-    else:
-        where = own_node
+    where = current_cluster if cluster == "current" else own_node
     with where(progress) as target, explained(target, progress):
         result = run(target, progress)
         if not result.complete:
@@ -255,7 +253,15 @@ def main() -> int:
     except KeyboardInterrupt:
         progress.say("interrupted; everything that was started has ended")
         return 130
-    except (DemoFailed, NodeError, ImageError, StepError, PackageError, subprocess.SubprocessError) as error:
+    except (
+        DemoFailed,
+        CurrentClusterError,
+        NodeError,
+        ImageError,
+        StepError,
+        PackageError,
+        subprocess.SubprocessError,
+    ) as error:
         progress.say(f"failed: {error}")
         return 1
     print(result.line("demo", progress.seconds), flush=True)

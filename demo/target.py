@@ -12,6 +12,7 @@ from demo.progress import Progress
 from tests.cluster import images, programs
 from tests.cluster.node import Node
 
+NAMESPACE, OPERATOR_NAMESPACE = "mail", "warmup-fleet"
 IMAGES = ("warmup-operator", "warmup-worker", "warmup-demo")
 
 

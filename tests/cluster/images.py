@@ -8,9 +8,11 @@ packages, by the mirror that this machine's own apt uses.
 Failure: `ImageError`, `steps.StepError` with the end of what buildah wrote, `debian.PackageError`. What an
 interrupted build had mounted and started is gone with it: buildah runs in a mount and a PID namespace of its own.
 
-    python -m tests.cluster.images [NAME...]        builds what is missing, prints the archives
+    python -m tests.cluster.images [NAME...]                    builds what is missing, prints the archives
+    python -m tests.cluster.images --push=DESTINATION NAME      and copies it to an image registry
 """
 
+import argparse
 import hashlib
 import os
 import re
@@ -85,6 +87,8 @@ def archive(name: str) -> Path:
 def ensure(*names: str) -> list[Path]:
     """The archives of the images `names` (all when none is named), built first where missing. Needs root."""
     wanted = names or NAMES
+    if unknown := set(wanted) - set(NAMES):
+        raise ImageError(f"no such image: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     if all(archive(name).exists() for name in wanted):
         return [archive(name) for name in wanted]
     if os.geteuid() != 0:
@@ -100,8 +104,15 @@ def push(name: str, destination: str) -> None:
     source = f"docker-archive:{archive(name)}"
     with steps.alone(_folder() / ".lock"):
         _prepare()
-        _run(f"pushing {destination}", _buildah("pull", "--quiet", source), "push")
-        _run(f"pushing {destination}", _buildah("push", reference(name), f"docker://{destination}"), "push")
+        _run(f"reading {name}", _buildah("pull", "--quiet", source), "push")
+        # As Docker has it: on this machine itself a registry needs no certificate.
+        local = re.match(r"(localhost|127\.\d+\.\d+\.\d+)[:/]", destination)
+        flags = ["--tls-verify=false"] if local else []
+        _run(
+            f"pushing {destination}",
+            _buildah("push", *flags, reference(name), f"docker://{destination}"),
+            "push",
+        )
 
 
 def _make(name: str) -> Path:
@@ -251,8 +262,20 @@ def _folder() -> Path:
     return programs.cache() / "images"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.images", description="Build the images.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--push", metavar="DESTINATION", help="copy the one image NAME to an image registry")
+    given = parser.parse_args()
+    if given.push and len(given.names) != 1:
+        parser.error("--push takes one NAME")
     try:
-        print(*ensure(*sys.argv[1:]), sep="\n")
+        print(*ensure(*given.names), sep="\n")
+        if given.push:
+            push(given.names[0], given.push)
     except (ImageError, steps.StepError, debian.PackageError) as error:
         sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -29,7 +29,7 @@ PACKAGES = ("containerd", "containernetworking-plugins", "iproute2", "iptables",
 _CHECKOUT = Path(__file__).parents[2]
 _UP_WITHIN = 180.0  # seconds; 8 on an idle machine of two cores, more when images are large or it is busy
 _DOWN_WITHIN = 30.0
-_INSIDE = "WARMUP_NODE"
+INSIDE = "WARMUP_NODE"
 """Set for what runs beside the node, which cannot and need not enter its namespaces again."""
 
 
@@ -100,14 +100,14 @@ class Node:
 
     def command(self, *argv: str | Path) -> list[str]:
         """The command line that runs `argv` beside the node: its network, files, kubectl and helm, our folder."""
-        if os.environ.get(_INSIDE) == str(self.directory):
+        if os.environ.get(INSIDE) == str(self.directory):
             return [str(word) for word in argv]
         running = self._processes()
         if running is None:
             raise NodeError(f"no node runs in {self.directory}; start it first")
         _, unshared = running
         environment = {
-            _INSIDE: self.directory,
+            INSIDE: self.directory,
             "KUBECONFIG": self.kubeconfig,
             "PATH": f"{programs.ensure(*PROGRAMS)}:{debian.PATH}",
             # What kubectl and helm remember of a cluster shall go with it.
@@ -207,7 +207,7 @@ class Node:
 
     def _end(self) -> None:
         """Have the supervisor end the node and clean up; back when it has."""
-        if os.environ.get(_INSIDE) == str(self.directory):
+        if os.environ.get(INSIDE) == str(self.directory):
             raise NodeError("a node cannot be ended from inside: leave its shell first")
         if (own := self._supervisor) is not None:
             processes.stop(own, grace=_DOWN_WITHIN)
