@@ -32,7 +32,7 @@ class Portion:
 
 @dataclass(frozen=True, slots=True)
 class MailboxRow:
-    """A mailbox as the tables have it. ``not_before`` in seconds since the epoch; ``read_at``: ``boottime`` before it was read."""
+    """A mailbox as the tables have it. ``not_before`` in seconds since the epoch; ``read_at``: ``boottime`` before."""
 
     id: int
     user_id: int

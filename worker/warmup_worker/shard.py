@@ -118,10 +118,11 @@ class Shard:
                 with self._changing(mailbox):
                     mailbox.configure(row)
                     mailbox.count(row)
-            self.look_again.discard(row.id)
             if row.in_flight:
+                self.look_again.add(row.id)
                 self._stand(mailbox, Standing.ELSEWHERE)
             else:
+                self.look_again.discard(row.id)
                 self.schedule(mailbox, now)
 
     def drop(self, ids: Iterable[int]) -> None:

@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.integration.worker.fleet import KEY_LINE, QUICK, Fleet
-from warmup_worker.timing import Timing
 
 
-def environment(fleet: Fleet, number: int = 1, timing: Timing = QUICK, **more: str) -> dict[str, str]:
+def environment(fleet: Fleet, number: int = 1, **more: str) -> dict[str, str]:
     """What a pod would be given."""
     return {
         "PATH": os.environ["PATH"],
@@ -25,7 +24,7 @@ def environment(fleet: Fleet, number: int = 1, timing: Timing = QUICK, **more: s
         "WARMUP_TELEMETRY_HOST": "127.0.0.1",
         "WARMUP_TELEMETRY_PORT": "0",
         "WARMUP_GRACE_SECONDS": "5",
-        "WARMUP_TIMING": json.dumps(asdict(timing)),
+        "WARMUP_TIMING": json.dumps(asdict(QUICK)),
         **more,
     }
 

@@ -76,7 +76,8 @@ async def test_a_stop_in_the_middle_of_everything_loses_nothing(fleet: Fleet) ->
     for moment in range(12):
         worker = Engine(fleet.settings(), "client.example")
         running = asyncio.create_task(worker.run())
-        await until(lambda worker=worker: worker.report.account().mailboxes == 10, "the shard is read")
+        account = worker.report.account
+        await until(lambda account=account: account().mailboxes == 10, "the shard is read")  # type: ignore[misc]
         await asyncio.sleep(0.013 * moment)
         worker.stop()
         assert await running == DRAINED

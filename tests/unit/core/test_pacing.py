@@ -1,6 +1,7 @@
 """Properties of pacing: inside the window, in order, never before the cooldown, and the same plan after a restart."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
@@ -27,7 +28,7 @@ def test_every_mail_is_due_inside_the_window_and_after_the_one_before(
 ) -> None:
     due = [pacing.due(plan, quota, k, seed) for k in range(quota)]
     assert all(plan.opens <= at < plan.closes for at in due)
-    assert all(earlier < later for earlier, later in zip(due, due[1:], strict=False))
+    assert all(earlier < later for earlier, later in pairwise(due))
     assert due == [pacing.due(plan, quota, k, seed) for k in range(quota)]
 
 
