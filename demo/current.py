@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import assert_never
@@ -210,12 +210,15 @@ def current_cluster(progress: Progress) -> Iterator[Target]:
     if isinstance(builder, Refusal):
         raise CurrentClusterError(builder.reason)
     with tempfile.TemporaryDirectory(prefix="warmup-images-") as folder:
-        wanted = [_image(plan, builder, name, Path(folder)) for name in IMAGES]
+        wanted = [_image(plan, name, Path(folder)) for name in IMAGES]
         target = CurrentCluster(plan.context, {image.name: image.reference for image in wanted})
         _refuse_occupied(target, plan.context)
         with progress.step(f"images, built by {builder.value}"):
             if builder is Builder.BUILDAH:
-                images.ensure(*IMAGES)
+                archives = images.ensure(*IMAGES)
+                wanted = [
+                    replace(image, archive=str(path)) for image, path in zip(wanted, archives, strict=True)
+                ]
             for line in commands(plan, builder, wanted):
                 steps.run(" ".join(line[:3]), line, log=Path(folder) / "log", directory=images.CHECKOUT)
     try:
@@ -225,13 +228,12 @@ def current_cluster(progress: Progress) -> Iterator[Target]:
         _clear(target)
 
 
-def _image(plan: Plan, builder: Builder, name: str, folder: Path) -> Image:
+def _image(plan: Plan, name: str, folder: Path) -> Image:
     reference = images.reference(name)
     if plan.delivery is Delivery.REGISTRY:
         # A registry keeps tags, and clusters keep what they pulled: a tag of the content never means two things.
         reference = f"{plan.where}/{name}:{images.key(name)}"
-    archive = images.archive(name) if builder is Builder.BUILDAH else folder / f"{name}.tar"
-    return Image(name, str(images.DOCKERFILES[name]), reference, str(archive))
+    return Image(name, str(images.DOCKERFILES[name]), reference, str(folder / f"{name}.tar"))
 
 
 def _refuse_occupied(target: Target, context: str) -> None:
