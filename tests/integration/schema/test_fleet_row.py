@@ -37,7 +37,8 @@ async def live(engine: AsyncEngine, *numbers: int) -> None:
         for number in numbers:
             await connection.execute(
                 text(
-                    "INSERT INTO workers (number, incarnation, lease_until) VALUES (CAST(:n AS integer), CAST(:n AS bigint), now() + interval '1 h')"
+                    "INSERT INTO workers (number, incarnation, lease_until)"
+                    " VALUES (CAST(:n AS integer), CAST(:n AS bigint), now() + interval '1 h')"
                 ),
                 {"n": number},
             )
