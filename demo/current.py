@@ -220,7 +220,7 @@ def current_cluster(progress: Progress) -> Iterator[Target]:
                     replace(image, archive=str(path)) for image, path in zip(wanted, archives, strict=True)
                 ]
             for line in commands(plan, builder, wanted):
-                steps.run(" ".join(line[:3]), line, log=Path(folder) / "log", directory=images.CHECKOUT)
+                steps.run(" ".join(line), line, log=Path(folder) / "log", directory=images.CHECKOUT)
     try:
         yield target
     finally:
