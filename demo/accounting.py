@@ -98,7 +98,7 @@ def account(
     for acceptance in acceptances:
         name = acceptance.message_id or "a mail without a Message-ID"
         if acceptance.message_id in first:
-            duplicates += 0
+            duplicates += 1
             said.append(f"{name}: accepted again")
             continue
         if acceptance.message_id is not None:
