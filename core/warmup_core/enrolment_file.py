@@ -48,7 +48,9 @@ def read(data: bytes, known: Sequence[str], encoding: str | None = None) -> Reco
         raise Refused("The file is empty, or holds separators and nothing else.")
     delimiter = _delimiter(text, known)
     records = _records(text, delimiter)
-    heading = next(records)
+    heading = next(records, None)
+    if heading is None:
+        raise Refused("The file is empty, or holds separators and nothing else.")
     headers = [cell.strip() for cell in heading.cells]
     columns, ignored = _columns(headers, heading.line, known)
     rows, faults = [], []

@@ -50,6 +50,7 @@ def test_the_local_part_is_kept_and_still_found_in_any_case() -> None:
         ("a@tea..example", "not a domain name"),
         ("a@te a.example", "not a domain name"),
         ("a" * 65 + "@tea.example", "64"),
+        ("a" * 60 + "@" + ("b" * 60 + ".") * 3 + "tea.example", "254"),
         ("a@tea.example\r\nRCPT TO:<b@c.example>", "U+000D"),
     ],
 )

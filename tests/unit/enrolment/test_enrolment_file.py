@@ -110,6 +110,10 @@ def test_every_line_that_does_not_decode_is_named() -> None:
     assert "iso-8859-1" in said
 
 
+def test_a_byte_order_mark_is_taken_with_a_named_encoding_too() -> None:
+    assert len(parse(codecs.BOM_UTF8 + f"{HEADERS}\n{ROW}\n".encode(), "utf-8").rows) == 1
+
+
 def test_an_encoding_that_is_none_or_does_not_fit_is_refused() -> None:
     assert "no text encoding of that name" in refused(b"email\n", "klingon")
     assert "no text encoding of that name" in refused(b"email\n", "base64")
@@ -120,6 +124,7 @@ def test_nothing_in_it_is_refused() -> None:
     assert "empty" in refused("")
     assert "empty" in refused("\ufeff\r\n  \n")
     assert "nothing else" in refused(";;;\n;;\n")
+    assert "nothing else" in refused("\x0b\n\x1c,\n")
     assert "no mailbox" in refused("email,user\n\n,\n")
 
 
