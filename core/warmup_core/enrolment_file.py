@@ -44,8 +44,6 @@ class Records:
 def read(data: bytes, known: Sequence[str], encoding: str | None = None) -> Records:
     """Decode and take apart. ``known``: the column names that mean something; the first one is required."""
     text = decode(data, encoding)
-    if not text.strip(' \t\r\n,;"'):
-        raise Refused("The file is empty, or holds separators and nothing else.")
     delimiter = _delimiter(text, known)
     records = _records(text, delimiter)
     heading = next(records, None)
