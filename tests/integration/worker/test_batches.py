@@ -154,6 +154,17 @@ async def test_an_outcome_the_database_rejects_stops_no_other_and_leaves_its_mai
     assert await fleet.states() == {"sent": 3, "intent": 1}
 
 
+async def test_nothing_is_claimed_while_outcomes_wait_for_the_database(
+    fleet: Fleet, worker_database: Database, planned: list[int]
+) -> None:
+    async with batches(fleet, worker_database) as (claims, outcomes):
+        outcomes.caught_up = False
+        answer = await claims.ask(Ask(planned[0], planned[1], 0))
+        assert isinstance(answer, NotClaimed)
+        assert answer.reason is Refusal.DATABASE
+    assert await fleet.states() == {}
+
+
 async def test_halving_finds_each_bad_row_and_writes_all_others() -> None:
     written: list[int] = []
     aside: list[int] = []

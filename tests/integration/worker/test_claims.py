@@ -84,7 +84,9 @@ async def test_many_claimers_of_the_same_mailboxes_never_hold_one_twice_nor_pass
 
     async def claimer(order: Sequence[int]) -> None:
         while not done.is_set():
-            granted.extend(await claim(worker_database, me, asks_of(order)))
+            granted.extend(
+                await claim(worker_database, me, asks_of(order), claim_seconds=0)
+            )  # no rest guards
 
     async def ender() -> None:
         settled = 0
@@ -116,7 +118,7 @@ async def test_a_claim_that_waited_for_another_sees_its_mailbox_taken(
     me = await fleet.register()
     ask = [Ask(ids[0], ids[1], 0)]
     async with worker_database.transaction() as first:
-        assert len(await claiming.claim(first, me, EPOCH, ask, 60, boottime())) == 1
+        assert len(await claiming.claim(first, me, EPOCH, ask, 0, boottime())) == 1
         second = asyncio.create_task(claim(worker_database, me, ask))
         await until(lambda: fleet.rows(WAITING), "the second waits")
     assert await second == []

@@ -11,7 +11,10 @@ from tests.submission import faults
 from tests.submission.faults import Exchange, Step
 from tests.waiting import until
 from warmup_core.ledger import parse_message_id
+from warmup_worker import roster
+from warmup_worker.connection import Database
 from warmup_worker.engine import Engine
+from warmup_worker.roster import Portion
 
 
 async def test_every_due_mail_is_sent_once_and_accounted_for(fleet: Fleet) -> None:
@@ -199,6 +202,10 @@ async def test_a_credential_given_again_lets_a_mailbox_go_on(fleet: Fleet) -> No
     fleet.server.accounts = lambda login, password: None
     async with fleet.worker() as worker:
         await until(lambda: worker.report.account().reasons.get("deferred: auth") == 2, "both deferred")
+        await until(
+            lambda: fleet.rows("SELECT 1 FROM mailboxes WHERE hold_reason IS NOT NULL HAVING count(*) = 2"),
+            "the reasons in the table",
+        )
         fleet.server.accounts = accounts
         await fleet.execute(
             "UPDATE mailboxes SET hold_reason = NULL, not_before = '-infinity', changed_at = clock_timestamp()"
@@ -226,3 +233,29 @@ async def test_a_claim_that_took_too_long_is_handed_back(fleet: Fleet) -> None:
     assert len(replies) == 2
     assert all("before MAIL FROM" in reply for reply in replies)
     await fleet.adds_up()
+
+
+async def test_a_shard_of_many_pages_is_read_whole_and_only_its_own(
+    fleet: Fleet, worker_database: Database
+) -> None:
+    """Ids with a gap, two workers, more mailboxes than a page holds."""
+    await fleet.start()
+    (first,) = await fleet.enrol(1)
+    await fleet.execute(
+        "INSERT INTO mailboxes (id, user_id, address, smtp_host, smtp_port, smtp_security)"
+        " SELECT CASE WHEN n < 3000 THEN n ELSE n * 1000 END, user_id, 'm' || n || '@x.example', 'h', 25, 'tls'"
+        " FROM mailboxes, generate_series(2, 5000) n WHERE mailboxes.id = :first",
+        first=first,
+    )
+    seen: list[int] = []
+    for number in (1, 2):
+        portion = Portion(number, 2, fleet.day, 7)
+        async for page in roster.everything(worker_database, portion):
+            assert all(row.id % 2 == number - 1 and row.quota == 7 for row in page)
+            seen += [row.id for row in page]
+    assert len(seen) == len(set(seen)) == 5000
+    assert {row.quota for row in await fleet.rows("SELECT quota FROM quotas")} == {7}
+    await fleet.execute("UPDATE quotas SET spent = 5 WHERE mailbox_id = 2")
+    async with worker_database.transaction() as connection:
+        rows = await roster.named(connection, Portion(1, 1, fleet.day, 3), [2, 3, 3001])
+    assert [(row.id, row.quota) for row in rows] == [(2, 5), (3, 3)], "never below what is spent"

@@ -31,6 +31,7 @@ def row(mailbox_id: int, read_at: float = 0.0, **changes: object) -> MailboxRow:
         smtp_host="smtp.example",
         smtp_port=587,
         smtp_security="starttls",
+        changed_at=0.0,
         in_flight=False,
         not_before=0.0,
         hold_reason=None,
