@@ -54,9 +54,10 @@ cluster-down: setup  ## end it
 cluster-shell: setup  ## a shell with kubectl and helm pointed at it
 	@$(BIN)/python -m tests.cluster shell
 
-crd: setup  ## write the generated files: the CRD, and its copy in the chart
+crd: setup  ## write the generated files: the CRD, its copy in the chart, docs/reference.md
 	$(BIN)/python -m warmup_core.crd > crds/warmupfleets.yaml
 	cp crds/warmupfleets.yaml helm/warmup-fleet/files/warmupfleets.yaml
+	$(BIN)/python -m docs.reference > docs/reference.md
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:  ## compile requirements/*.txt anew from pyproject.toml
