@@ -31,11 +31,9 @@ def _kind(schema: Json) -> str:
 def _default(schema: Json) -> str:
     """What stands in the column; an object's default is that of its fields."""
     default = schema.get("default")
-    return (
-        ""
-        if default in (None, "", []) or isinstance(default, dict)
-        else f"`{json.dumps(default).strip('"')}`"
-    )
+    if default in (None, "", []) or isinstance(default, dict):
+        return ""
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 
 def _fields(schema: Json, path: str) -> Iterator[tuple[str, str, str, str]]:
