@@ -44,11 +44,11 @@ class Records:
 def read(data: bytes, known: Sequence[str], encoding: str | None = None) -> Records:
     """Decode and take apart. ``known``: the column names that mean something; the first one is required."""
     text = decode(data, encoding)
+    if not any(char.isalnum() for char in text):
+        raise Refused("The file is empty, or holds separators and nothing else.")
     delimiter = _delimiter(text, known)
     records = _records(text, delimiter)
-    heading = next(records, None)
-    if heading is None:
-        raise Refused("The file is empty, or holds separators and nothing else.")
+    heading = next(records)
     headers = [cell.strip() for cell in heading.cells]
     columns, ignored = _columns(headers, heading.line, known)
     rows, faults = [], []
