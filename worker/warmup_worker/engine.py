@@ -108,10 +108,11 @@ class Engine:
         code = FAILED
         try:
             if not await self._register():
-                return DRAINED if not self.lease.replaced.is_set() else REPLACED
-            code = await self._work()
-            drained = await self._drain(boottime() + self._settings.grace_seconds)
-            return code if drained else FAILED
+                code = REPLACED if self.lease.replaced.is_set() else DRAINED
+                return code
+            ordered = await self._work()
+            code = ordered if await self._drain(boottime() + self._settings.grace_seconds) else FAILED
+            return code
         finally:
             for part in self._parts.values():
                 part.cancel()

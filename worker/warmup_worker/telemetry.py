@@ -31,7 +31,7 @@ class Telemetry:
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/api/warmup/metrics", self._api_metrics)
         application.router.add_get("/api/warmup/quota", self._api_quota)
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         self._gauges()
 
     def _gauges(self) -> None:

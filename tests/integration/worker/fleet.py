@@ -98,7 +98,7 @@ class Fleet:
             )
             await connection.execute(text("UPDATE fleet SET worker_count = :n"), {"n": workers})
             self.day = await connection.scalar(text("SELECT fleet_day()"))
-            await partitions.upkeep(connection, self.day, 90)
+        await partitions.upkeep(self.engine.begin, self.day, 90)
 
     async def enrol(self, count: int, users: int = 2, **columns: Any) -> list[int]:
         """``count`` mailboxes in turn of ``users`` users, each with its credential. Returns their ids."""

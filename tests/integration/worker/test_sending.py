@@ -6,10 +6,11 @@ from dataclasses import replace
 from sqlalchemy import text
 
 from tests.integration.worker.fleet import EAGER, QUICK, Fleet
-from tests.postgres.server import free_port
+from tests.postgres.server import Postgres, free_port
 from tests.submission import faults
 from tests.submission.faults import Exchange, Step
 from tests.waiting import until
+from warmup_core import database, schema
 from warmup_core.ledger import parse_message_id
 from warmup_worker import roster
 from warmup_worker.connection import Database
@@ -38,6 +39,33 @@ async def test_every_due_mail_is_sent_once_and_accounted_for(fleet: Fleet) -> No
     names = [parse_message_id(event.message_id or "") for event in accepted]
     assert all(name is not None and (name.token, name.day) == ("t0ken", fleet.day) for name in names)
     assert all(event.mail_from not in event.rcpt_to for event in accepted)
+
+
+async def test_a_workers_role_suffices_for_everything_a_worker_does(
+    fleet: Fleet, postgres: Postgres, worker_database: Database
+) -> None:
+    """Its privileges are those of `schema.grant_worker`, and no more are needed: sweep, refusals and rests too."""
+    name = worker_database.url.database or ""
+    await postgres.execute(f"CREATE ROLE role_{name} LOGIN")
+    await fleet.start()
+    await fleet.enrol(4)
+    fleet.server.faults[Step.RCPT] = faults.first(1, faults.refuse("550 5.1.1 No such user"))
+    async with fleet.engine.begin() as connection:
+        await schema.grant_worker(connection, f"role_{name}")
+    url = database.parse_url(postgres.url(name, f"role_{name}"))
+    async with fleet.worker(current_url=lambda: url) as worker:
+        await fleet.mails("failed", 1)
+        await fleet.mails("sent", 9)
+        await fleet.enrol(1, smtp_port=free_port())
+        await until(
+            lambda: fleet.rows("SELECT 1 FROM mailboxes WHERE hold_reason LIKE 'connect:%'"),
+            "a rest is written",
+        )
+        await asyncio.sleep(2 * QUICK.sweep_every)
+        assert worker.report.readiness().ready
+    (row,) = await fleet.rows("SELECT lease_until <= clock_timestamp() AS released FROM workers")
+    assert row.released
+    await fleet.adds_up()
 
 
 async def test_everybody_receives_as_many_mails_as_anybody_and_none_from_his_own_user(fleet: Fleet) -> None:
@@ -160,8 +188,10 @@ async def test_pause_and_a_lower_quota_reach_a_running_worker(fleet: Fleet) -> N
     await fleet.enrol(4)
     await fleet.execute("UPDATE fleet SET paused = true")
     async with fleet.worker() as worker:
-        await until(lambda: worker.report.account().mailboxes == 4, "the shard is read")
-        assert worker.report.readiness().reason == "The fleet is paused: nothing is sent."
+        await until(
+            lambda: worker.report.readiness().reason == "The fleet is paused: nothing is sent.", "it says so"
+        )
+        assert worker.report.account().mailboxes == 4
         await fleet.execute(
             "UPDATE fleet SET paused = false, settings_version = settings_version + 1,"
             " settings = jsonb_set(settings, '{emails_per_mailbox_per_day}', '2')"
