@@ -40,10 +40,9 @@ async def _upgrade(source: Source, worker_role: str | None) -> None:
             typer.echo(f"The schema is at {before.wanted}; there is nothing to do.")
         else:
             typer.echo(f"The schema was at {before.found or 'none'} and is at {before.wanted} now.")
-        async with engine.begin() as connection:
-            # Before the first worker writes: to attach a partition beside claims can cost one of them a deadlock.
+        async with engine.connect() as connection:
             today = await connection.scalar(text("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date"))
-            await partitions.upkeep(connection, today, _KEEP_ALL_DAYS)
+        await partitions.upkeep(engine.begin, today, _KEEP_ALL_DAYS)
         if worker_role is None:
             return
         async with engine.begin() as connection:

@@ -140,13 +140,6 @@ async def zone_is_known(connection: AsyncConnection, zone: str) -> bool:
     return True
 
 
-async def bound_locks(connection: AsyncConnection, milliseconds: int) -> None:
-    """Wait no longer than this for a lock, in this transaction only: the workers must not queue up behind an upkeep."""
-    await connection.execute(
-        text("SELECT set_config('lock_timeout', :timeout, true)"), {"timeout": f"{milliseconds}ms"}
-    )
-
-
 async def silent_for(connection: AsyncConnection, count: int) -> dict[int, float]:
     """The numbers 1..count that are not live, with the seconds since their last heartbeat (-1: never seen)."""
     rows = await connection.execute(

@@ -30,7 +30,6 @@ _log = logging.getLogger(__name__)
 
 _STATEMENT_SECONDS = 20.0
 _UPKEEP_SECONDS = 3600.0
-_UPKEEP_LOCK_MS = 2000
 
 
 @dataclass(frozen=True)
@@ -197,9 +196,7 @@ class FleetDatabase:
         if self._upkept and self._upkept[0] == today and now < self._upkept[1] + _UPKEEP_SECONDS:
             return
         try:
-            async with self._engine.begin() as connection:
-                await demand.bound_locks(connection, _UPKEEP_LOCK_MS)
-                done = await partitions.upkeep(connection, today, retention_days)
+            done = await partitions.upkeep(self._engine.begin, today, retention_days)
         except SQLAlchemyError as error:
             _log.warning("partitions not kept: %s", database.explain(error, self._engine.url))
             return
