@@ -118,6 +118,15 @@ class Scene:
 
         return await until(turned, f"{kind} of {name} has the reason {reason}", within)
 
+    async def quota_in_force(self, name: str) -> None:
+        """Wait until the namespace's ResourceQuota is counted by the controllers; before, it refuses everything."""
+
+        def counted() -> bool:
+            found = self.get("api/v1", "resourcequotas", name)
+            return bool(found and found.get("status", {}).get("hard"))
+
+        await until(counted, "the quota is in force")
+
     async def counted(self, engine: AsyncEngine, workers: int, within: float = 30) -> None:
         """Wait until so many workers own the mailboxes."""
 

@@ -86,13 +86,17 @@ async def test_every_right_is_used_and_none_is_missing(
     scene: Scene, engine: AsyncEngine, control_plane: ControlPlane, tmp_path: Path
 ) -> None:
     await enrol(engine, 5)
+    quota = {
+        "metadata": {"name": "none"},
+        "spec": {"hard": {"pods": "0"}},
+    }  # so that the pod's absence is looked into
+    control_plane.request("POST", scene.path("api/v1", "resourcequotas"), quota)
     scene.create_secrets()
     authority = {"metadata": {"name": "main-ca"}, "data": {"ca.crt": "x"}}
     control_plane.request("POST", scene.path("api/v1", "configmaps"), authority)
     scene.create_fleet(smtp={"caConfigMapRef": {"name": "main-ca"}})
     await scene.start_operator(WARMUP_WATCH_NAMESPACES="")  # the whole cluster
     await scene.reason("Starting")
-    await scene.looked(2)
     await live(engine, 1)
     await scene.reason("Running")
     stateful_set = scene.stateful_set()

@@ -103,6 +103,7 @@ def test_a_bad_spec_is_refused_in_words(scene: Scene, spec: dict[str, Any], sent
 
 def test_a_name_too_long_for_the_pods_labels_is_refused(scene: Scene) -> None:
     assert "metadata.name may have at most 40 characters" in refused(scene, "a" * 41)
+    assert "metadata.name must be small letters, digits and dashes" in refused(scene, "a.b")
     scene.create_fleet("a" * 40)
 
 

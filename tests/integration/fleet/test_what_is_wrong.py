@@ -254,13 +254,16 @@ async def test_a_name_that_is_taken_is_left_alone_and_said(scene: Scene) -> None
 
 
 async def test_what_the_api_server_refuses_is_repeated_in_its_own_words(scene: Scene) -> None:
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/statefulsets.apps": "0"}}}
+    scene.control_plane.request("POST", scene.path("api/v1", "resourcequotas"), quota)
+    await scene.quota_in_force("none")
     scene.create_secrets()
-    scene.create_fleet(workers={"image": " worker:1"})
+    scene.create_fleet()
     await scene.start_operator()
     wrong = await scene.reason("KubernetesRefused")
     assert f"StatefulSet {scene.namespace}/main: " in wrong["message"]
-    assert "must not have leading or trailing whitespace" in wrong["message"]
-    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"image": ""}}})
+    assert "exceeded quota: none" in wrong["message"]
+    scene.delete("api/v1", "resourcequotas", "none")
     await scene.reason("NoMailboxes")
 
 
@@ -269,10 +272,7 @@ async def test_a_quota_of_the_namespace_is_repeated_in_the_clusters_own_words(
 ) -> None:
     quota = {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "3"}}}
     scene.control_plane.request("POST", scene.path("api/v1", "resourcequotas"), quota)
-    await until(
-        lambda: scene.get("api/v1", "resourcequotas", "few")["status"].get("hard"),  # type: ignore[index]
-        "the quota is in force",
-    )
+    await scene.quota_in_force("few")
     await enrol(engine, 5)
     await live(engine, 1, 2, 3)
     scene.create_secrets()
