@@ -117,7 +117,7 @@ class Node:
             "HELM_DATA_HOME": self.directory / "helm",
         }
         return [
-            *("nsenter", f"--target={unshared}", "--net", "--mount", "--cgroup"),
+            *("nsenter", f"--target={unshared}", "--net", "--mount"),
             f"--pid=/proc/{unshared}/ns/pid_for_children",
             *("env", f"--chdir={Path.cwd()}"),
             *(f"{name}={value}" for name, value in environment.items()),
