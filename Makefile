@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup lint format test quick try demo cluster cluster-down cluster-shell crd lock clean
+.PHONY: help setup lint format test quick try demo bench cluster cluster-down cluster-shell crd lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -44,6 +44,9 @@ try: setup  ## no Kubernetes: Postgres, an SMTP server and two workers on this m
 
 demo: setup  ## a real cluster, the operator by Helm, 200 mailboxes, 600 mails (CLUSTER=current: your own)
 	@$(BIN)/python -m demo.cluster $(if $(CLUSTER),--cluster $(CLUSTER))
+
+bench: setup  ## timings, on this machine, as medians and ratios
+	@$(BIN)/python -m bench.scale
 
 cluster: setup  ## a real one-node Kubernetes on this machine
 	@$(BIN)/python -m tests.cluster up

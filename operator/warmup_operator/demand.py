@@ -2,7 +2,7 @@
 
 Invariants: due = sent + in doubt + in flight + scheduled + deferred + skipped, by construction: each mail of each quota falls
 into exactly one of them. A mailbox that has no quota row yet today counts with the quota it will get. 100,000 mailboxes take
-well under 200 ms (a test holds that).
+well under 200 ms (`make bench` prints it).
 Fails: DBAPIError; the caller puts it into words.
 """
 
