@@ -112,6 +112,8 @@ class Loops:
         if loop is None:
             if known_only:
                 return
+            if not self._loops:
+                self._succeeded = self._monotonic()  # nothing was due while there was no fleet
             loop = _Loop((namespace, name), asyncio.Event(), self._monotonic())
             self._loops[loop.key] = loop
             loop.task = asyncio.create_task(self._run(loop), name=f"fleet {namespace}/{name}")

@@ -171,6 +171,18 @@ async def test_no_success_for_long_is_a_fault_only_where_there_are_fleets(
         assert all(word in fault for word, fault in zip(says, found, strict=True))
 
 
+async def test_the_first_fleet_after_a_long_time_without_any_is_given_its_time() -> None:
+    async def fail(_: str) -> Answer:
+        raise RuntimeError("no luck")
+
+    world = World(answer=fail)
+    async with loops_of(world, stale=LIST_SECONDS) as loops:
+        world.now += 2 * LIST_SECONDS
+        loops.heard(fleet(), deleted=False)
+        await until(lambda: world.looks == ["main"], "a look")
+        assert loops.faults() == []
+
+
 async def test_a_list_that_no_longer_comes_round_is_a_fault() -> None:
     world = World()
     async with loops_of(world, stale=1) as loops:
