@@ -5,6 +5,7 @@ newer StatefulSet than the row. Whatever the user has to mend is a ``Problem`` i
 Fails: KubernetesError, also where the API server shows an older fleet than the database has seen.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +72,8 @@ async def find_database(cluster: Kube, database: FleetDatabase, fleet: Json) -> 
         return
     given = await inputs.read(cluster, fleet["metadata"]["namespace"], spec)
     if given.access is not None:
-        await database.use(given.access)
+        with suppress(Problem):
+            await database.use(given.access)
 
 
 def _unreadable(error: ValidationError) -> Problem:

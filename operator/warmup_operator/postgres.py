@@ -123,16 +123,20 @@ class FleetDatabase:
         return self._engines[self._access.owner_url]
 
     async def use(self, access: Access) -> None:
-        """Make engines for these URLs; a changed URL ends the old pools. Connects only when needed."""
+        """Make engines for these URLs; a changed URL ends the old pools. Connects only when needed. Raises Problem."""
         if access == self._access:
             return
         await self.close()
+        try:
+            for url in {access.owner_url, access.url}:
+                self._engines[url] = database.create_engine(
+                    url, pool_size=1, statement_seconds=_STATEMENT_SECONDS
+                )
+        except Refused as refusal:
+            await self.close()
+            raise Problem(Reason.DATABASE_URL_INVALID, str(refusal)) from None
         self._access = access
         self._checked, self._upkept = False, None
-        for url in {access.owner_url, access.url}:
-            self._engines[url] = database.create_engine(
-                url, pool_size=1, statement_seconds=_STATEMENT_SECONDS
-            )
 
     async def _prepare(self, automatic: bool) -> None:
         """See to the schema: once a connection, and again after any fault."""

@@ -109,6 +109,7 @@ async def test_a_wrong_password_is_told_from_a_missing_database(
     ("url", "reason"),
     [
         ("mysql://user@host/name", "DatabaseUrlInvalid"),
+        ("postgresql://u@127.0.0.1/d?sslrootcert=/nowhere/ca.pem", "DatabaseUrlInvalid"),
         ("closed", "DatabaseUnreachable"),
         ("silent", "DatabaseTimeout"),
     ],
