@@ -256,7 +256,10 @@ RULES: Mapping[str, list[tuple[str, str]]] = {
         ("self.min <= self.max", "workers.min must not be greater than workers.max"),
     ],
     "spec.schedule": [
-        ("self.from < self.to", "schedule.from must lie before schedule.to on the same day"),
+        (
+            "(self.from + ':00').substring(0, 8) < (self.to + ':00').substring(0, 8)",  # 08:00 is 08:00:00
+            "schedule.from must lie before schedule.to on the same day",
+        ),
     ],
     "spec.pacing.cooldown": [
         (

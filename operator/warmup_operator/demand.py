@@ -123,7 +123,7 @@ def today(row: FleetRow) -> date:
 
 def _elapsed(window: pacing.Window, at: datetime) -> float:
     """The share of the window that has passed, 0 to 1."""
-    return min(1.0, max(0.0, (at - window.opens) / (window.closes - window.opens)))
+    return pacing.elapsed(window, at)
 
 
 async def zone_is_known(connection: AsyncConnection, zone: str) -> bool:

@@ -86,6 +86,10 @@ def test_the_api_server_fills_in_every_default(scene: Scene) -> None:
             "schedule.from must lie before schedule.to on the same day",
         ),
         (
+            {"schedule": {"from": "08:00", "to": "08:00:00"}},
+            "schedule.from must lie before schedule.to on the same day",
+        ),
+        (
             {"pacing": {"cooldown": {"min": "10m"}}},
             "pacing.cooldown.min must not be longer than pacing.cooldown.max",
         ),

@@ -82,3 +82,14 @@ def test_backoff_doubles_to_an_hour_within_a_quarter(failures: int, draw: float)
     seconds = pacing.backoff(failures, draw)
     middle = min(3600, 60 * 2 ** min(failures - 1, 20))
     assert middle * 0.75 <= seconds <= middle * 1.25
+
+
+def test_the_elapsed_share_of_a_window_also_of_one_that_the_clock_skips() -> None:
+    noon = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    plan = Window(noon, noon + timedelta(hours=4))
+    hours = (-1, 0, 1, 4, 5)
+    assert [pacing.elapsed(plan, noon + timedelta(hours=at)) for at in hours] == [0, 0, 0.25, 1, 1]
+    spring = pacing.window(date(2026, 3, 8), ZoneInfo("America/New_York"), 2 * 3600, 3 * 3600)
+    moment = timedelta(seconds=1)
+    assert pacing.elapsed(spring, spring.closes - moment) == 0
+    assert pacing.elapsed(spring, spring.closes) == pacing.elapsed(spring, spring.closes + moment) == 1
