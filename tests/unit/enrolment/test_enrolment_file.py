@@ -68,6 +68,13 @@ def test_a_mistyped_column_is_refused_and_a_foreign_one_is_ignored() -> None:
     assert parse(b"email,quota\nada@tea.example,30\n").ignored == ["quota"]
 
 
+def test_a_file_without_headers_is_refused_without_repeating_its_first_row() -> None:
+    said = refused(f"\n{ROW}\n")
+    assert "Line 2 holds an address where the headers should be" in said
+    assert "known are: email, user, smtp_host" in said
+    assert "leaf" not in said
+
+
 def test_a_column_given_twice_is_refused() -> None:
     assert "line 1, column 3: 'Email' is there twice" in refused(
         "email,user,Email\na@b.example,a,c@d.example\n"
