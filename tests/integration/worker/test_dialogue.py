@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiosmtplib.auth import auth_plain_encode
 
 from tests.integration.worker.fleet import QUICK, password_of
 from tests.postgres.server import free_port
@@ -130,6 +131,10 @@ async def test_a_server_that_repeats_the_password_does_not_get_it_into_the_reaso
 ) -> None:
     submission.faults[Step.AUTH] = faults.refuse(f"535 no, {password_of(ADDRESS)} is wrong")
     with pytest.raises(NotConnected, match=r"535 no, \*\*\* is wrong"):
+        await open_session(submission)
+    sent = auth_plain_encode(ADDRESS, password_of(ADDRESS)).decode()
+    submission.faults[Step.AUTH] = faults.refuse(f"535 no, PLAIN {sent} is wrong")
+    with pytest.raises(NotConnected, match=r"535 no, PLAIN \*\*\* is wrong"):
         await open_session(submission)
 
 
