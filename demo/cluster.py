@@ -208,7 +208,7 @@ def explain(target: Target, progress: Progress) -> None:
         ("events", ("get", "events", "-A", "--sort-by=.lastTimestamp")),
         ("pods", ("get", "pods", "-A", "-o", "wide")),
         ("operator", ("logs", *_OPERATOR, "--tail=40")),
-        ("workers", ("logs", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=warmup-fleet", "--tail=25", "--prefix")),
+        ("workers", ("logs", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=warmup-worker", "--tail=25", "--prefix")),
         ("postgres", ("logs", "-n", NAMESPACE, "deploy/postgres", "--tail=15")),
         ("submission", ("logs", "-n", NAMESPACE, "deploy/submission", "--tail=15")),
     ]  # fmt: skip
