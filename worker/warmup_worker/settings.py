@@ -109,7 +109,7 @@ class _Reader:
         try:
             return parse(self.environ[name])
         except (Refused, ValueError) as fault:
-            self.faults.append(f"{name}: {fault}")
+            self.faults.append(str(fault) if str(fault).startswith(name) else f"{name}: {fault}")
             return default
 
     def value_or_file(self, name: str, parse: Callable[[str], T]) -> Callable[[], T] | None:
