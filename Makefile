@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup lint format test quick try demo cluster cluster-down cluster-shell crd lock clean
+.PHONY: help setup lint format test quick try demo bench cluster cluster-down cluster-shell crd lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -45,6 +45,9 @@ try: setup  ## no Kubernetes: Postgres, an SMTP server and two workers on this m
 demo: setup  ## a real cluster, the operator by Helm, 200 mailboxes, 600 mails (CLUSTER=current: your own)
 	@$(BIN)/python -m demo.cluster $(if $(CLUSTER),--cluster $(CLUSTER))
 
+bench: setup  ## timings, on this machine, as medians and ratios
+	@$(BIN)/python -m bench.scale
+
 cluster: setup  ## a real one-node Kubernetes on this machine
 	@$(BIN)/python -m tests.cluster up
 
@@ -54,9 +57,10 @@ cluster-down: setup  ## end it
 cluster-shell: setup  ## a shell with kubectl and helm pointed at it
 	@$(BIN)/python -m tests.cluster shell
 
-crd: setup  ## write the generated files: the CRD, and its copy in the chart
+crd: setup  ## write the generated files: the CRD, its copy in the chart, docs/reference.md
 	$(BIN)/python -m warmup_core.crd > crds/warmupfleets.yaml
 	cp crds/warmupfleets.yaml helm/warmup-fleet/files/warmupfleets.yaml
+	$(BIN)/python -m docs.reference > docs/reference.md
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:  ## compile requirements/*.txt anew from pyproject.toml

@@ -1,6 +1,8 @@
 """What every test may ask for: a real PostgreSQL, a database of its own, a count of what ran at the end."""
 
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -33,3 +35,16 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     made = database.create_engine(database.parse_url(database_url), pool_size=5, statement_seconds=30)
     yield made
     await made.dispose()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what ran, folder by folder."""
+    ran: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.getreports(outcome):
+            folder = str(Path(report.nodeid.split("::")[0]).parent)
+            ran[folder] += 1
+            seconds[folder] += report.duration
+    for folder in sorted(ran):
+        terminalreporter.write_line(f"ran {ran[folder]:5} tests in {seconds[folder]:6.1f} s  {folder}")

@@ -8,13 +8,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_cli.connection import Source, Unavailable, engine_on
-from warmup_core import fleet, schema
+from warmup_core import fleet, partitions, schema
 from warmup_core.database import sqlstate
 from warmup_core.schema import SchemaVersion
 
 app = typer.Typer(no_args_is_help=True, help="The fleet's database.")
 
 _UNDEFINED_OBJECT = "42704"
+_KEEP_ALL_DAYS = 36_500
+"""Partitions are dropped by the fleet, which knows its retention."""
 
 
 @app.command()
@@ -27,7 +29,7 @@ def upgrade(
         ),
     ] = None,
 ) -> None:
-    """Bring the schema to this release's version. Safe to run again, and while workers run."""
+    """Bring the schema to this release's version and make the next days' partitions. Safe to run again, and while workers run."""
     asyncio.run(_upgrade(context.obj, worker_role))
 
 
@@ -38,6 +40,9 @@ async def _upgrade(source: Source, worker_role: str | None) -> None:
             typer.echo(f"The schema is at {before.wanted}; there is nothing to do.")
         else:
             typer.echo(f"The schema was at {before.found or 'none'} and is at {before.wanted} now.")
+        async with engine.connect() as connection:
+            today = await connection.scalar(text("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date"))
+        await partitions.upkeep(engine.begin, today, _KEEP_ALL_DAYS)
         if worker_role is None:
             return
         async with engine.begin() as connection:

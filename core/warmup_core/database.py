@@ -66,7 +66,7 @@ def parse_url(text: str) -> URL:
 
 
 def connect_args(url: URL) -> dict[str, Any]:
-    """asyncpg's arguments for the libpq parameters of the URL that SQLAlchemy would not pass on."""
+    """asyncpg's arguments for the libpq parameters of the URL that SQLAlchemy would not pass on. Raises Refused."""
     arguments: dict[str, Any] = {
         "statement_cache_size": 0,
         "prepared_statement_cache_size": 0,
@@ -76,7 +76,12 @@ def connect_args(url: URL) -> dict[str, Any]:
     if mode := query.get("sslmode"):
         arguments["ssl"] = mode
     if root := query.get("sslrootcert"):
-        context = ssl.create_default_context(cafile=str(root))
+        try:
+            context = ssl.create_default_context(cafile=str(root))
+        except OSError as error:
+            raise Refused(
+                f"The database URL names sslrootcert={root}, which cannot be read here: {error.strerror or error}."
+            ) from None
         context.check_hostname = query.get("sslmode") == "verify-full"
         arguments["ssl"] = context
     return arguments
@@ -97,7 +102,7 @@ def create_engine(
 ) -> AsyncEngine:
     """An engine of at most ``pool_size`` connections whose statements end after ``statement_seconds`` on our side.
 
-    ``current_url`` is asked before each new connection, so that a rotated password arrives without a restart.
+    ``current_url`` is asked before each new connection, so that a rotated password arrives without a restart. Raises Refused.
     """
     engine = create_async_engine(
         _for_dialect(url),

@@ -44,7 +44,7 @@ class Records:
 def read(data: bytes, known: Sequence[str], encoding: str | None = None) -> Records:
     """Decode and take apart. ``known``: the column names that mean something; the first one is required."""
     text = decode(data, encoding)
-    if not text.strip(' \t\r\n,;"'):
+    if not any(char.isalnum() for char in text):
         raise Refused("The file is empty, or holds separators and nothing else.")
     delimiter = _delimiter(text, known)
     records = _records(text, delimiter)
@@ -166,6 +166,11 @@ def _records(text: str, delimiter: str) -> Iterator[Record]:
 
 
 def _columns(headers: list[str], line: int, known: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    if any("@" in header for header in headers):  # and so a password may stand beside it: nothing is repeated
+        raise Refused(
+            f"Line {line} holds an address where the headers should be; nothing was written. "
+            f"Put a line with the names of the columns above it; known are: {', '.join(known)}."
+        )
     columns: dict[str, int] = {}
     strangers: list[tuple[int, str]] = []
     faults = []

@@ -149,9 +149,10 @@ async def own(
         text(
             "UPDATE fleet SET settings = CAST(:settings AS jsonb), paused = :paused, generation = :generation,"
             " settings_version = settings_version + CASE WHEN settings = CAST(:settings AS jsonb) THEN 0 ELSE 1 END"
-            " WHERE settings <> CAST(:settings AS jsonb) OR paused <> :paused OR generation <> :generation"
+            " WHERE owner_uid = :uid AND generation <= :generation"  # again: another may have written since the reading
+            " AND (settings <> CAST(:settings AS jsonb) OR paused <> :paused OR generation <> :generation)"
         ),
-        {"settings": document, "paused": paused, "generation": generation},
+        {"settings": document, "paused": paused, "generation": generation, "uid": owner.uid},
     )
     if (row.next_time_zone or row.time_zone) != time_zone:
         await _change_zone(connection, time_zone)

@@ -185,3 +185,10 @@ def backoff(failures: int, draw: float) -> float:
     ``draw`` in [0, 1) is the jitter, so that mailboxes of one broken host do not come back together.
     """
     return float(min(3600.0, 60.0 * 2.0 ** min(failures - 1, 16))) * (0.75 + 0.5 * draw)
+
+
+def elapsed(plan: Window, at: datetime) -> float:
+    """The share of the window that has passed, 0 to 1; a window that the clock skips has no inside to be in."""
+    if at >= plan.closes:
+        return 1.0
+    return 0.0 if at <= plan.opens else (at - plan.opens) / (plan.closes - plan.opens)

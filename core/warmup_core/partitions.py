@@ -2,9 +2,15 @@
 
 A row whose day has no partition lands in the default one, so a missed upkeep never stops a claim; the next upkeep moves such
 rows into the day's own partition in the transaction that makes it, so the emergency exit never blocks the normal way.
-Fails: a lock that cannot be had within the role's or statement's timeout; nothing is half done, the next upkeep tries again.
+
+Claims go on beside an upkeep: each partition is made or dropped in a transaction of its own, which asks for its strong locks
+first, in the order in which claims take theirs, and waits for each ``LOCK_MS`` at most. So it can neither deadlock with claims
+nor let them queue up for long.
+Fails: the lock was not to be had; that partition is not made, nothing is half done, the next upkeep tries again.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -13,6 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 PARTITIONED = ("mails", "quotas")
 DAYS_AHEAD = 7
+LOCK_MS = 1000
+
+Transaction = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+"""Begins a transaction that commits when its block ends, such as ``engine.begin``."""
 
 
 @dataclass(frozen=True)
@@ -29,37 +39,60 @@ def name_of(table: str, day: date) -> str:
     return f"{table}_{day:%Y%m%d}"
 
 
-async def upkeep(connection: AsyncConnection, today: date, retention_days: int) -> Upkeep:
-    """Make yesterday's to next week's partitions and drop those older than the retention. Idempotent."""
-    rows = await connection.execute(
-        text(
-            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-            " WHERE i.inhparent IN ('mails'::regclass, 'quotas'::regclass)"
-        )
-    )
-    present = {row.relname for row in rows}
+async def upkeep(begin: Transaction, today: date, retention_days: int) -> Upkeep:
+    """Make yesterday's to next week's partitions and drop those older than the retention. Idempotent. Raises DBAPIError."""
     made: list[str] = []
     dropped: list[str] = []
     rescued = 0
     for table in PARTITIONED:
-        days = {today + timedelta(days=offset) for offset in range(-1, DAYS_AHEAD + 1)}
-        strays = await connection.execute(text(f"SELECT DISTINCT day FROM {table}_default"))  # noqa: S608
-        days |= {row.day for row in strays}
+        async with begin() as connection:
+            present = await _present(connection, table)
+            strays = await connection.execute(text(f"SELECT DISTINCT day FROM {table}_default"))  # noqa: S608
+            days = {row.day for row in strays}
+        days |= {today + timedelta(days=offset) for offset in range(-1, DAYS_AHEAD + 1)}
         for day in sorted(days):
             if name_of(table, day) not in present:
-                rescued += await _make(connection, table, day)
+                async with begin() as connection:
+                    rescued += await _make(connection, table, day)
                 made.append(name_of(table, day))
         oldest = name_of(table, today - timedelta(days=retention_days))
         for name in sorted(present):
             if name.startswith(f"{table}_2") and name < oldest:
-                await connection.execute(text(f"DROP TABLE {name}"))
+                async with begin() as connection:
+                    await _bound(connection)
+                    await connection.execute(text(f"DROP TABLE IF EXISTS {name}"))
                 dropped.append(name)
     return Upkeep(made, dropped, rescued)
 
 
+async def _present(connection: AsyncConnection, table: str) -> set[str]:
+    """The names of a table's partitions."""
+    rows = await connection.execute(
+        text(
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = CAST(:table AS regclass)"
+        ),
+        {"table": table},
+    )
+    return {row.relname for row in rows}
+
+
+async def _bound(connection: AsyncConnection) -> None:
+    """Wait for locks no longer than ``LOCK_MS``, in this transaction only."""
+    await connection.execute(text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": f"{LOCK_MS}ms"})
+
+
 async def _make(connection: AsyncConnection, table: str, day: date) -> int:
-    """Create and attach one day's partition, with the rows that waited in the default one. Returns their number."""
+    """Create and attach one day's partition, with the rows that waited in the default one. Returns their number.
+
+    The locks come first, parent before child as in every claim, so none is an upgrade of a weaker one and a row on its way to
+    the default partition waits until it can go to its own. They also let two upkeeps take turns: the second finds it made.
+    """
+    await _bound(connection)
+    await connection.execute(text(f"LOCK TABLE ONLY {table}, {table}_default IN ACCESS EXCLUSIVE MODE"))
     name = name_of(table, day)
+    if name in await _present(connection, table):
+        return 0
     bounds = f"FROM ('{day}') TO ('{day + timedelta(days=1)}')"
     await connection.execute(
         text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")

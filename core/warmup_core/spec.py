@@ -366,6 +366,10 @@ RULES: Mapping[str, list[tuple[str, str]]] = {
             "size(self.metadata.name) <= 40",
             "metadata.name may have at most 40 characters: the StatefulSet puts it and a number into labels",
         ),
+        (
+            "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "metadata.name must be small letters, digits and dashes and begin with a letter: a Service carries it",
+        ),
     ],
     "spec.workers": [
         ("self.min <= self.max", "workers.min must not be greater than workers.max"),
@@ -384,7 +388,10 @@ RULES: Mapping[str, list[tuple[str, str]]] = {
         ),
     ],
     "spec.schedule": [
-        ("self.from < self.to", "schedule.from must lie before schedule.to on the same day"),
+        (
+            "(self.from + ':00').substring(0, 8) < (self.to + ':00').substring(0, 8)",  # 08:00 is 08:00:00
+            "schedule.from must lie before schedule.to on the same day",
+        ),
     ],
     "spec.limits.providers": [
         (

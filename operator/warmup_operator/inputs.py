@@ -129,15 +129,14 @@ def _problem(fault: Exception, where: str, wrong: Reason, *, database: bool) -> 
     return Problem(wrong, f"{where}: the value is no text.", database=database)
 
 
-def keys_missing(keys: Keys, used: dict[str, int], spec: WarmupFleetSpec, namespace: str) -> Problem | None:
-    """Stored credentials under a key that the Secret does not hold. ``used``: mailboxes by key id."""
-    missing = {key_id: count for key_id, count in used.items() if key_id not in keys.ids}
+def keys_missing(keys: Keys, used: list[str], spec: WarmupFleetSpec, namespace: str) -> Problem | None:
+    """Whether the Secret lacks a key that stored credentials are under; ``used``: the ids of those keys."""
+    missing = [key_id for key_id in used if key_id not in keys.ids]
     if not missing:
         return None
     ref = spec.encryption.keys_secret_ref
-    listed = ", ".join(f"{key_id!r} ({count} mailboxes)" for key_id, count in missing.items())
     return Problem(
         Reason.ENCRYPTION_KEY_UNKNOWN,
-        f"Credentials are stored under {listed}, which Secret {namespace}/{ref.name}, key {ref.key!r}, does not hold."
-        " Add the lost line below the active one, or import those mailboxes again.",
+        f"Credentials are stored under {', '.join(map(repr, missing))}, which Secret {namespace}/{ref.name}, key {ref.key!r},"
+        " does not hold. Add the lost line below the active one, or import those mailboxes again.",
     )

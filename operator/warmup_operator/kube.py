@@ -26,7 +26,7 @@ from kubernetes.aio.dynamic.resource import Resource
 from prometheus_client import Counter
 
 from warmup_core.types import GROUP, KIND, PLURAL, VERSION
-from warmup_operator.settings import MANAGER
+from warmup_operator.resources import MANAGER
 from warmup_operator.status import Turn
 
 Json = dict[str, Any]
@@ -80,7 +80,7 @@ DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbu
 class Kube:
     """One connection to one cluster."""
 
-    def __init__(self, api: ApiClient, writes: Counter) -> None:
+    def __init__(self, api: ApiClient, writes: Counter | None = None) -> None:
         self._client = DynamicClient(
             api
         )  # never awaited: it would discover every kind and write a cache file
@@ -97,6 +97,10 @@ class Kube:
             name=kind.plural,
             client=self._client,
         )
+
+    def _count(self, kind: Kind, verb: str) -> None:
+        if self._writes is not None:
+            self._writes.labels(kind=kind.kind, verb=verb).inc()
 
     async def _request(self, method: str, path: str, body: Json | None = None, **options: Any) -> Json:
         try:
@@ -136,7 +140,7 @@ class Kube:
         ``metadata.resourceVersion`` in the manifest makes it compare-and-set: status 409 when the object has moved on.
         """
         metadata = manifest["metadata"]
-        self._writes.labels(kind=kind.kind, verb="apply").inc()
+        self._count(kind, "apply")
         return await self._request(
             "patch",
             self._resource(kind).path(name=metadata["name"], namespace=metadata["namespace"]),
@@ -149,7 +153,7 @@ class Kube:
         metadata = {key: fleet["metadata"][key] for key in ("name", "namespace")}
         body = {"apiVersion": FLEET.api_version, "kind": FLEET.kind, "metadata": metadata, "status": status}
         path = self._resource(FLEET).path(name=metadata["name"], namespace=metadata["namespace"])
-        self._writes.labels(kind=FLEET.kind, verb="status").inc()
+        self._count(FLEET, "status")
         await self._request("patch", f"{path}/status", body, **_APPLY)
 
     async def tell(self, fleet: Json, turn: Turn) -> None:
@@ -178,7 +182,7 @@ class Kube:
                 "uid": metadata["uid"],
             },
         }
-        self._writes.labels(kind=EVENT.kind, verb="create").inc()
+        self._count(EVENT, "create")
         await self._request("post", self._resource(EVENT).path(namespace=metadata["namespace"]), event)
 
     async def fleets(self, namespaces: tuple[str, ...]) -> Sequence[Json]:
@@ -206,8 +210,11 @@ _APPLY: Json = {
 
 
 @asynccontextmanager
-async def connect(writes: Counter) -> AsyncIterator[Kube]:
-    """A client from $KUBECONFIG or ~/.kube/config where there is one, else from the pod's service account."""
+async def connect(writes: Counter | None = None) -> AsyncIterator[Kube]:
+    """A client from $KUBECONFIG or ~/.kube/config where there is one, else from the pod's service account.
+
+    ``writes`` counts the writes by kind and verb.
+    """
     configuration = Configuration()
     if os.environ.get("KUBECONFIG") or (Path.home() / ".kube" / "config").exists():
         await config.load_kube_config(client_configuration=configuration)

@@ -4,7 +4,7 @@ Owns the loops, keyed by namespace and name. Events only wake; every minute the 
 at most. A step may take ``STEP_SECONDS``; errors are counted, said once a turn, and tried again with growing pauses.
 
 Liveness (``faults``) fails when
-- a loop has not come round within three times what it promised,
+- a loop has not come round within three times the pause it promised and the time a step may take,
 - no step of any fleet has succeeded for ``stale_seconds`` although there are fleets,
 - the list has shown a change for ``WATCH_SECONDS`` that the watch has not told of: the watch is dead,
 - the listing itself has not come round.
@@ -29,7 +29,6 @@ WATCH_SECONDS = 180.0
 GATHER_SECONDS = 0.2
 """After a wake: events come in bursts, one look answers all of them."""
 _PAUSES = (1.0, 2.0, 5.0, 10.0)
-_PROMISE_FLOOR = 10.0
 _PATIENCE = 3
 
 
@@ -48,7 +47,8 @@ class _Loop:
     key: Key
     wake: asyncio.Event
     came_round: float
-    promised: float = STEP_SECONDS
+    promised: float = 0.0
+    """The pause it said it would make, in seconds."""
     task: asyncio.Task[None] | None = None
     failures: int = 0
     heard: Json = field(default_factory=dict)
@@ -112,6 +112,8 @@ class Loops:
         if loop is None:
             if known_only:
                 return
+            if not self._loops:
+                self._succeeded = self._monotonic()  # nothing was due while there was no fleet
             loop = _Loop((namespace, name), asyncio.Event(), self._monotonic())
             self._loops[loop.key] = loop
             loop.task = asyncio.create_task(self._run(loop), name=f"fleet {namespace}/{name}")
@@ -123,10 +125,10 @@ class Loops:
         now, found = self._monotonic(), []
         for (namespace, name), loop in self._loops.items():
             late = now - loop.came_round
-            if late > _PATIENCE * loop.promised:
+            if late > _PATIENCE * loop.promised + STEP_SECONDS:
                 found.append(
-                    f"the loop of {namespace}/{name} promised to come round in {loop.promised:.0f} s,"
-                    f" {late:.0f} s ago"
+                    f"the loop of {namespace}/{name} promised to come round in {loop.promised:.0f} s and has not"
+                    f" for {late:.0f} s"
                 )
             if loop.owed_since is not None and now - loop.owed_since > WATCH_SECONDS:
                 found.append(
@@ -172,7 +174,7 @@ class Loops:
                 answer = await self._step(loop, steps)
                 if answer.gone and not loop.wake.is_set():
                     break
-                loop.came_round, loop.promised = self._monotonic(), max(answer.after, _PROMISE_FLOOR)
+                loop.came_round, loop.promised = self._monotonic(), answer.after
                 await _woken(loop.wake, answer.after)
         finally:
             # Before any await: a wake from now on makes a new loop.

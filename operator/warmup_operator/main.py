@@ -8,14 +8,14 @@ from typing import Any
 import kopf
 
 from warmup_core.types import GROUP, PLURAL, VERSION
-from warmup_operator.resources import INSTANCE
-from warmup_operator.settings import MANAGED_BY, MANAGER, configure_kopf
+from warmup_operator import watching
+from warmup_operator.resources import INSTANCE, MANAGED_BY, MANAGER
 
 
 @kopf.on.startup()
-async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
+async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
     """Reduce kopf to watching."""
-    configure_kopf(settings)
+    watching.configure(settings)
 
 
 @kopf.on.cleanup()

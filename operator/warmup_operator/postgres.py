@@ -30,7 +30,6 @@ _log = logging.getLogger(__name__)
 
 _STATEMENT_SECONDS = 20.0
 _UPKEEP_SECONDS = 3600.0
-_UPKEEP_LOCK_MS = 2000
 
 
 @dataclass(frozen=True)
@@ -124,16 +123,20 @@ class FleetDatabase:
         return self._engines[self._access.owner_url]
 
     async def use(self, access: Access) -> None:
-        """Make engines for these URLs; a changed URL ends the old pools. Connects only when needed."""
+        """Make engines for these URLs; a changed URL ends the old pools. Connects only when needed. Raises Problem."""
         if access == self._access:
             return
         await self.close()
+        try:
+            for url in {access.owner_url, access.url}:
+                self._engines[url] = database.create_engine(
+                    url, pool_size=1, statement_seconds=_STATEMENT_SECONDS
+                )
+        except Refused as refusal:
+            await self.close()
+            raise Problem(Reason.DATABASE_URL_INVALID, str(refusal)) from None
         self._access = access
         self._checked, self._upkept = False, None
-        for url in {access.owner_url, access.url}:
-            self._engines[url] = database.create_engine(
-                url, pool_size=1, statement_seconds=_STATEMENT_SECONDS
-            )
 
     async def _prepare(self, automatic: bool) -> None:
         """See to the schema: once a connection, and again after any fault."""
@@ -197,9 +200,7 @@ class FleetDatabase:
         if self._upkept and self._upkept[0] == today and now < self._upkept[1] + _UPKEEP_SECONDS:
             return
         try:
-            async with self._engine.begin() as connection:
-                await demand.bound_locks(connection, _UPKEEP_LOCK_MS)
-                done = await partitions.upkeep(connection, today, retention_days)
+            done = await partitions.upkeep(self._engine.begin, today, retention_days)
         except SQLAlchemyError as error:
             _log.warning("partitions not kept: %s", database.explain(error, self._engine.url))
             return

@@ -1,28 +1,27 @@
-"""One look at one fleet: observe, decide, apply, report. Every trigger calls the same ``Reconciler.step``.
+"""One look at one fleet: observe, decide, apply, flip, report. Every trigger calls the same ``Reconciler.step``.
 
 Level-triggered: what is, is read anew each time; only the pool of connections and the hour of the last counts are kept. One call
-is one step of a resize (see ``resize``). Invariants: the StatefulSet is observed before the fleet's row and written with the
-resourceVersion observed; a fleet whose demand cannot be read keeps the pods it has; an idle look writes nothing anywhere.
+is one step of a resize (see ``resize``). Invariants: a fleet whose demand cannot be read keeps the pods it has; an idle look
+writes nothing anywhere; pods that would work for another fleet's database are called off.
 Fails: what the user has to mend becomes a condition; a KubernetesError (no answer, conflict) goes to the loop, which comes again.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from warmup_core import capacity
 from warmup_core.capacity import Sizing
 from warmup_core.fleet import Owner
-from warmup_core.spec import WarmupFleetSpec, WorkersStatus
-from warmup_operator import inputs, kube, readiness, resources, status
-from warmup_operator.kube import Kind, Kube, KubernetesError
+from warmup_core.spec import WorkersStatus
+from warmup_operator import apply, kube, observe, readiness, resize, resources, status
+from warmup_operator.kube import Kube
 from warmup_operator.metrics import Metrics
+from warmup_operator.observe import Observed
 from warmup_operator.postgres import FleetDatabase, View
-from warmup_operator.resize import Resize, decide
+from warmup_operator.resize import Resize
 from warmup_operator.settings import OperatorSettings
 from warmup_operator.status import Figures, Problem, Reason, Turn
 
@@ -45,19 +44,32 @@ class Answer:
     gone: bool = False
 
 
-@dataclass
-class Seen:
-    """What one look found, filled in as far as it came."""
+@dataclass(frozen=True)
+class Decision:
+    """What should be. ``replicas``: pods to ask for; None leaves the cluster alone."""
 
-    fleet: Json
-    problems: list[Problem]
-    spec: WarmupFleetSpec | None = None
-    stateful_set: Json | None = None
-    reached: bool = False
-    """The database answered and is this fleet's, whatever else is wrong."""
-    view: View | None = None
-    sizing: Sizing | None = None
-    resize: Resize | None = None
+    sizing: Sizing | None
+    resize: Resize | None
+    replicas: int | None
+
+
+def decide(seen: Observed) -> Decision:
+    """The size, the step towards it, and the pods to ask for. Pure."""
+    if any(problem.reason is Reason.DATABASE_IN_USE for problem in seen.problems):
+        return Decision(None, None, 0 if seen.stateful_set else None)
+    if seen.spec is None or seen.view is None:
+        present = int(seen.stateful_set["spec"]["replicas"]) if seen.stateful_set else None
+        return Decision(None, None, present)
+    workers = seen.spec.workers
+    sizing = capacity.size(
+        seen.view.demand.mailboxes.active,
+        minimum=workers.min,
+        maximum=workers.max,
+        max_mailboxes_per_worker=workers.max_mailboxes_per_worker,
+        fixed=workers.replicas,
+    )
+    step = resize.decide(sizing.wanted, seen.view.row.worker_count, seen.view.live)
+    return Decision(sizing, step, step.replicas)
 
 
 class Reconciler:
@@ -90,67 +102,44 @@ class Reconciler:
         if fleet is None:
             await self._end()
             return Answer(0, gone=True)
-        seen = Seen(fleet, [])
         if fleet["metadata"].get("deletionTimestamp"):
-            await self._last_look(seen)
+            # On its way out: end its claims and touch nothing else, or its objects would be made again.
+            if self._owner is None:
+                await observe.find_database(self._kube, self._database, fleet)
+            self._owner = await observe.owner_of(self._kube, fleet)
+            await self._end()
             return Answer(WRONG_SECONDS)
-        await self._observe(seen)
-        self._decide(seen)
-        await self._apply(seen)
-        flipped = await self._flip(seen)
-        await self._report(seen)
-        return Answer(self._pause(seen, flipped))
+        self._owner = await observe.owner_of(self._kube, fleet)
+        seen = await observe.observe(self._kube, self._database, fleet, self._owner)
+        decision = decide(seen)
+        stateful_set, problems = seen.stateful_set, list(seen.problems)
+        if seen.spec is not None and decision.replicas is not None:
+            applied = await apply.apply(
+                self._kube, fleet, seen.spec, stateful_set, decision.replicas, self._settings.worker_image
+            )
+            stateful_set = applied.stateful_set
+            problems += applied.problems
+        flipped = not problems and await self._flip(fleet, seen.view, decision.resize, problems)
+        await self._report(seen, decision, stateful_set, problems)
+        return Answer(0 if flipped else self._pause(seen.view, decision, problems))
 
-    # observe
-
-    async def _observe(self, seen: Seen) -> None:
-        metadata = seen.fleet["metadata"]
-        self._owner = Owner(await self._kube.cluster_id(), self._namespace, self._name, metadata["uid"])
-        seen.stateful_set = await self._kube.get(kube.STATEFUL_SET, self._namespace, self._name)
+    async def _flip(
+        self, fleet: Json, view: View | None, step: Resize | None, problems: list[Problem]
+    ) -> bool:
+        """Turn the count when it is due. True: it turned, or somebody else was faster; look again at once."""
+        if view is None or step is None or step.flip_to is None:
+            return False
         try:
-            seen.spec = WarmupFleetSpec.model_validate(seen.fleet["spec"])
-        except ValidationError as error:
-            faults = "; ".join(
-                f"spec.{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-            )
-            seen.problems.append(
-                Problem(Reason.SPEC_INVALID, f"{faults}. Update the CRD and the operator together.")
-            )
-            return
-        given = await inputs.read(self._kube, self._namespace, seen.spec)
-        seen.problems += given.problems
-        if given.access is None:
-            return
-        try:
-            seen.view = await self._database.observe(
-                given.access, self._owner, seen.spec, metadata["generation"]
-            )
-            seen.reached = True
+            done = await self._database.flip(view.row.epoch, step.flip_to)
         except Problem as problem:
-            seen.problems.append(problem)
-            seen.reached = not problem.database
-            return
-        if seen.view.row.generation > metadata["generation"]:
-            raise KubernetesError(
-                409, "the API server answered from an older view of the fleet than the database knows"
-            )
-        if given.keys is not None:
-            lost = inputs.keys_missing(given.keys, seen.view.demand.keys, seen.spec, self._namespace)
-            seen.problems += [lost] if lost else []
-
-    async def _last_look(self, seen: Seen) -> None:
-        """A fleet on its way out: end its claims and touch nothing else, or its objects would be made again."""
-        if self._owner is None:
-            uid = seen.fleet["metadata"]["uid"]
-            self._owner = Owner(await self._kube.cluster_id(), self._namespace, self._name, uid)
-            try:
-                spec = WarmupFleetSpec.model_validate(seen.fleet["spec"])
-            except ValidationError:
-                return
-            given = await inputs.read(self._kube, self._namespace, spec)
-            if given.access is not None:
-                await self._database.use(given.access)
-        await self._end()
+            problems.append(problem)
+            return False
+        if done:
+            counts = f"From {view.row.worker_count} to {step.flip_to} workers"
+            message = f"{counts}, epoch {view.row.epoch + 1}: {step.reason}."
+            _log.info("%s/%s: %s", self._namespace, self._name, message)
+            await self._kube.tell(fleet, Turn(False, "Resized", message))
+        return True
 
     async def _end(self) -> None:
         """Best effort: without it the workers end with their pods, and a fleet made again takes the row over."""
@@ -162,112 +151,30 @@ class Reconciler:
         except Problem as problem:
             _log.warning("%s/%s: not marked deleted: %s", self._namespace, self._name, problem)
 
-    # decide
-
-    def _decide(self, seen: Seen) -> None:
-        if seen.spec is None or seen.view is None:
-            return
-        workers = seen.spec.workers
-        seen.sizing = capacity.size(
-            seen.view.demand.mailboxes.active,
-            minimum=workers.min,
-            maximum=workers.max,
-            max_mailboxes_per_worker=workers.max_mailboxes_per_worker,
-            fixed=workers.replicas,
-        )
-        seen.resize = decide(seen.sizing.wanted, seen.view.row.worker_count, seen.view.live)
-
-    def _replicas(self, seen: Seen) -> int | None:
-        """Pods to ask for. Unread demand keeps what is there; in another fleet's database ours have no business."""
-        if any(problem.reason is Reason.DATABASE_IN_USE for problem in seen.problems):
-            return 0 if seen.stateful_set else None
-        if seen.resize is not None:
-            return seen.resize.replicas
-        return int(seen.stateful_set["spec"]["replicas"]) if seen.stateful_set else None
-
-    # apply
-
-    async def _apply(self, seen: Seen) -> None:
-        replicas = self._replicas(seen)
-        if seen.spec is None or replicas is None:
-            return
-        stateful_set = resources.stateful_set(seen.fleet, seen.spec, replicas, self._settings.worker_image)
-        wishes = [
-            (kube.SERVICE_ACCOUNT, resources.service_account(seen.fleet)),
-            (kube.SERVICE, resources.service(seen.fleet)),
-            (kube.STATEFUL_SET, stateful_set),
-            (kube.DISRUPTION_BUDGET, resources.disruption_budget(seen.fleet)),
-        ]
-        for kind, manifest in wishes:
-            try:
-                await self._apply_one(kind, manifest, seen)
-            except Problem as problem:
-                seen.problems.append(problem)
-
-    async def _apply_one(self, kind: Kind, manifest: Json, seen: Seen) -> None:
-        name = manifest["metadata"]["name"]
-        live = seen.stateful_set
-        if kind is not kube.STATEFUL_SET:
-            live = await self._kube.get(kind, self._namespace, name)
-        if live is not None and not resources.owned_by(live, seen.fleet):
-            raise Problem(
-                Reason.NAME_TAKEN,
-                f"{kind.kind} {self._namespace}/{name} exists and is not this fleet's; it was left alone."
-                f" Delete it (kubectl delete {kind.plural} -n {self._namespace} {name}) or give the fleet another name.",
-            )
-        if not resources.must_write(manifest, live):
-            return
-        if live is not None:
-            manifest["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
-        try:
-            written = await self._kube.apply(kind, manifest)
-        except KubernetesError as error:
-            if not error.refused:
-                raise
-            raise Problem(
-                Reason.KUBERNETES_REFUSED, f"{kind.kind} {self._namespace}/{name}: {error}"
-            ) from None
-        if kind is kube.STATEFUL_SET:
-            seen.stateful_set = written
-
-    async def _flip(self, seen: Seen) -> bool:
-        """Turn the count when it is due. True: it turned, or somebody else did it; look again at once."""
-        if seen.view is None or seen.resize is None or seen.resize.flip_to is None or seen.problems:
-            return False
-        before, target = seen.view.row, seen.resize.flip_to
-        try:
-            done = await self._database.flip(before.epoch, target)
-        except Problem as problem:
-            seen.problems.append(problem)
-            return False
-        if done:
-            message = f"From {before.worker_count} to {target} workers, epoch {before.epoch + 1}: {seen.resize.reason}."
-            _log.info("%s/%s: %s", self._namespace, self._name, message)
-            await self._kube.tell(seen.fleet, Turn(False, "Resized", message))
-        return True
-
-    # report
-
-    async def _report(self, seen: Seen) -> None:
-        fleet, view, now = seen.fleet, seen.view, datetime.now(UTC)
-        obstacles = await self._obstacles(seen)
+    async def _report(
+        self, seen: Observed, decision: Decision, stateful_set: Json | None, problems: Sequence[Problem]
+    ) -> None:
+        """Status where it has changed, an event for each condition that turned."""
+        fleet, generation = seen.fleet, seen.fleet["metadata"]["generation"]
+        obstacles = [] if problems else await self._obstacles(seen, decision)
         verdicts = {
             "Ready": readiness.ready(
                 fleet,
-                seen.problems,
-                view,
-                seen.sizing,
-                seen.resize,
+                problems,
+                seen.view,
+                decision.sizing,
+                decision.resize,
                 obstacles,
                 self._settings.operator_namespace,
             ),
-            "DatabaseReachable": readiness.database_reachable(seen.problems, seen.reached),
+            "DatabaseReachable": readiness.database_reachable(problems, seen.reached),
         }
         before: Json = fleet.get("status", {})
-        generation = fleet["metadata"]["generation"]
-        answers, turns = status.conditions(verdicts, before.get("conditions", []), generation, now)
-        figures = self._figures(seen)
-        self._metrics.show(self._namespace, self._name, figures, verdicts["Ready"], view)
+        answers, turns = status.conditions(
+            verdicts, before.get("conditions", []), generation, datetime.now(UTC)
+        )
+        figures = figures_of(seen.view, decision.sizing, stateful_set)
+        self._metrics.show(self._namespace, self._name, figures, verdicts["Ready"], seen.view)
         whole = status.build(figures, answers, before, generation, resources.selector_text(fleet))
         counts = self._monotonic() - self._counted_at >= SHOWN_AGAIN * self._settings.idle_seconds
         if status.differs(whole, before, counts=counts):
@@ -277,45 +184,44 @@ class Reconciler:
             _log.info("%s/%s: %s %s", self._namespace, self._name, turn.reason, turn.message)
             await self._kube.tell(fleet, turn)
 
-    def _figures(self, seen: Seen) -> Figures:
-        view, sizing = seen.view, seen.sizing
-        if view is None or sizing is None:
-            return Figures()
-        pods = (seen.stateful_set or {}).get("status", {})
-        live = sum(number <= sizing.wanted for number in view.live)
-        return Figures(
-            epoch=view.row.epoch,
-            workers=WorkersStatus(
-                summary=f"{live}/{sizing.wanted}",
-                wanted=sizing.wanted,
-                ready=pods.get("readyReplicas", 0),
-                replicas=pods.get("replicas", 0),
-                sized_by=sizing.by,
-            ),
-            mailboxes=view.demand.mailboxes,
-            today=view.demand.today,
-        )
-
-    async def _obstacles(self, seen: Seen) -> list[str]:
+    async def _obstacles(self, seen: Observed, decision: Decision) -> list[str]:
         """Only while workers are missing: what the cluster says of the pods that do not come up."""
-        if seen.view is None or seen.sizing is None or seen.problems:
+        if seen.view is None or decision.sizing is None:
             return []
-        if all(number in seen.view.live for number in range(1, seen.sizing.wanted + 1)):
+        wanted = decision.sizing.wanted
+        if all(number in seen.view.live for number in range(1, wanted + 1)):
             return []
         pods = await self._kube.list(kube.POD, self._namespace, labels=resources.selector_text(seen.fleet))
         refusals = []
-        if len(pods) < seen.sizing.wanted:
+        if len(pods) < wanted:
             about = f"involvedObject.kind=StatefulSet,involvedObject.name={self._name},reason=FailedCreate"
             refusals = await self._kube.list(kube.CORE_EVENT, self._namespace, fields=about)
         return readiness.obstacles(pods, refusals)
 
-    def _pause(self, seen: Seen, flipped: bool) -> float:
-        if flipped:
-            return 0.0
-        if seen.problems or seen.view is None or seen.sizing is None or seen.resize is None:
-            return min(WRONG_SECONDS, self._settings.idle_seconds)
-        if seen.sizing.wanted != seen.view.row.worker_count or seen.view.silent:
-            return min(WAITING_SECONDS, self._settings.idle_seconds)
-        if not seen.view.demand.mailboxes.active:
-            return min(WRONG_SECONDS, self._settings.idle_seconds)
-        return self._settings.idle_seconds
+    def _pause(self, view: View | None, decision: Decision, problems: Sequence[Problem]) -> float:
+        idle = self._settings.idle_seconds
+        if problems or view is None or decision.sizing is None:
+            return min(WRONG_SECONDS, idle)
+        if decision.sizing.wanted != view.row.worker_count or view.silent:
+            return min(WAITING_SECONDS, idle)
+        return idle if view.demand.mailboxes.active else min(WRONG_SECONDS, idle)
+
+
+def figures_of(view: View | None, sizing: Sizing | None, stateful_set: Json | None) -> Figures:
+    """What the status counts; nothing where the database could not be looked at. Pure."""
+    if view is None or sizing is None:
+        return Figures()
+    pods = (stateful_set or {}).get("status", {})
+    live = sum(number <= sizing.wanted for number in view.live)
+    return Figures(
+        epoch=view.row.epoch,
+        workers=WorkersStatus(
+            summary=f"{live}/{sizing.wanted}",
+            wanted=sizing.wanted,
+            ready=pods.get("readyReplicas", 0),
+            replicas=pods.get("replicas", 0),
+            sized_by=sizing.by,
+        ),
+        mailboxes=view.demand.mailboxes,
+        today=view.demand.today,
+    )

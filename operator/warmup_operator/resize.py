@@ -19,11 +19,6 @@ class Resize:
     flip_to: int | None
     reason: str
 
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is left to wait for."""
-        return self.flip_to is None and not self.reason
-
 
 def decide(wanted: int, worker_count: int, live: frozenset[int]) -> Resize:
     """``live``: the numbers whose lease runs. Flipping needs every row 1..wanted live only when growing."""

@@ -10,10 +10,12 @@ from typing import Any
 
 from warmup_core.spec import WarmupFleetSpec
 from warmup_core.types import API_VERSION, GROUP, KIND
-from warmup_operator.settings import MANAGED_BY, MANAGER
 
 Json = dict[str, Any]
 
+MANAGER = "warmup-fleet"
+"""Field manager of every apply, and the value of the label ``MANAGED_BY``."""
+MANAGED_BY = "app.kubernetes.io/managed-by"
 APPLIED = f"{GROUP}/applied"
 """Annotation: a hash of what was applied, so that a field we no longer state is noticed."""
 INSTANCE = "app.kubernetes.io/instance"

@@ -1,4 +1,4 @@
-"""The operator's own settings, read once from the environment, and how it sets kopf up.
+"""The operator's own settings, read once from the environment.
 
 Owns every ``WARMUP_*`` variable the operator reads; the chart writes them. Fails: ``Refused`` with every fault listed, before
 anything is started.
@@ -9,14 +9,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import kopf
-
-from warmup_core.types import GROUP, Refused
+from warmup_core.types import Refused
 
 VERSION = version("warmup-fleet")
-MANAGER = "warmup-fleet"
-"""Field manager of every apply, and the value of the label app.kubernetes.io/managed-by."""
-MANAGED_BY = "app.kubernetes.io/managed-by"
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _KNOWN = {
@@ -84,17 +79,3 @@ def unread(environment: Mapping[str, str]) -> list[str]:
 
 def _own_namespace() -> str:
     return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "warmup-system"
-
-
-def configure_kopf(settings: kopf.OperatorSettings) -> None:
-    """Leave kopf nothing but watching: no events, no annotations, no finalizers, no look at other kinds or namespaces.
-
-    A silent watch is opened anew after 70 s. Of the cluster's StatefulSets only ours are sent to us.
-    """
-    settings.posting.enabled = False
-    settings.scanning.disabled = True
-    settings.watching.inactivity_timeout = 70
-    settings.watching.label_selectors["apps", "v1", "statefulsets"] = f"{MANAGED_BY}={MANAGER}"
-    settings.persistence.finalizer = f"{GROUP}/never-set"
-    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)

@@ -160,6 +160,8 @@ def _succeeds(command: list[str]) -> bool:
 
 def _make_mounts(directory: Path) -> None:
     """Give the node its own control groups, its own /run and logs, and a look-alike of the kernel's settings."""
+    # A /sys of this network's devices, and with no control groups mounted yet.
+    subprocess.run(["mount", "-t", "sysfs", "warmup", "/sys"], check=True)
     cgroups.mount()
     Path("/var/lib/cni").mkdir(exist_ok=True)
     for folder in _SHADOWED:

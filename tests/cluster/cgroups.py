@@ -1,7 +1,7 @@
 """A node's control groups: made and removed outside its namespaces, mounted inside them.
 
-Each hierarchy gets one group with the node's name; the node's first process is put into it before it unshares the
-cgroup namespace, so that inside it is the root, and all that the kubelet makes lies beneath it.
+Each hierarchy gets one group with the node's name; the node's first process enters it and then unshares the
+cgroup namespace, so that inside the group is the root, and all that the kubelet makes lies beneath it.
 Serves hosts with cgroup v2 and with v1; a hybrid host counts as v1, for that is where its controllers are.
 Failure: `OSError` of the kernel, whose path names the hierarchy.
 """
@@ -39,12 +39,6 @@ def create(supervisor: int) -> list[Path]:
     return groups
 
 
-def enter(groups: Sequence[Path]) -> None:
-    """Move the calling process into `groups`."""
-    for group in groups:
-        (group / "cgroup.procs").write_text("0")
-
-
 def remove(groups: Sequence[Path]) -> None:
     """Remove `groups` and all beneath them, waiting for the last of their killed processes to go."""
     deadline = time.monotonic() + _REMOVED_WITHIN
@@ -71,7 +65,7 @@ def mount() -> None:
         # Version 2 lets a group have processes or controllers for its children, not both.
         leaf = ROOT / "init"
         leaf.mkdir()
-        enter([leaf])
+        (leaf / "cgroup.procs").write_text("0")  # the process that writes
         _delegate(ROOT)
         return
     _mount("tmpfs", ROOT, "mode=755")

@@ -8,15 +8,18 @@ packages, by the mirror that this machine's own apt uses.
 Failure: `ImageError`, `steps.StepError` with the end of what buildah wrote, `debian.PackageError`. What an
 interrupted build had mounted and started is gone with it: buildah runs in a mount and a PID namespace of its own.
 
-    python -m tests.cluster.images [NAME...]        builds what is missing, prints the archives
+    python -m tests.cluster.images [NAME...]                    builds what is missing, prints the archives
+    python -m tests.cluster.images --push=DESTINATION NAME      and copies it to an image registry
 """
 
+import argparse
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,8 +55,8 @@ default_ulimits = ["nofile=16384:16384", "nproc=32768:32768"]
 [engine]
 cgroup_manager = "cgroupfs"
 """
-_KEPT = 3
-"""Archives of an image; other checkouts may still want the older ones."""
+_KEPT = 2
+"""Archives of an image; another checkout may still want the older one."""
 
 
 class ImageError(Exception):
@@ -65,83 +68,105 @@ def reference(name: str) -> str:
     return f"localhost/{name}:dev"
 
 
-def key(name: str) -> str:
+def key(name: str, checkout: Path = CHECKOUT) -> str:
     """A hash of all that decides what is in the image; good as a tag that never means two things."""
     digest = hashlib.sha256()
     if name == PAUSE:
         digest.update(_PAUSE.encode())
-        return digest.hexdigest()[:16]
-    for file in [Path(".dockerignore"), DOCKERFILES[name], *_copied(DOCKERFILES[name])]:
-        content = (CHECKOUT / file).read_bytes()
-        digest.update(f"{file} {len(content)}\n".encode() + content)
+    else:
+        for file in _sources(name, checkout):
+            content = (checkout / file).read_bytes()
+            digest.update(f"{file} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:16]
-
-
-def archive(name: str) -> Path:
-    """Where the image's docker archive is, once it has been built."""
-    return _folder() / f"{name}-{key(name)}.tar"
 
 
 def ensure(*names: str) -> list[Path]:
     """The archives of the images `names` (all when none is named), built first where missing. Needs root."""
-    wanted = {name: archive(name) for name in names or NAMES}
-    if not all(path.exists() for path in wanted.values()):
-        if os.geteuid() != 0:
-            raise ImageError("building the images needs root: buildah mounts their layers")
-        debian.ensure("buildah")
-        with steps.alone(_folder() / ".lock"):
-            _prepare()
-            for name, path in wanted.items():
-                # Asked again: another run may have built it while we waited for the lock.
-                if not path.exists():
-                    _make(name, path)
-    return list(wanted.values())
-
-
-def push(name: str, destination: str) -> None:
-    """Copy the image, which `ensure` has just answered for, to an image registry."""
-    source = f"docker-archive:{archive(name)}"
+    wanted = names or NAMES
+    if unknown := set(wanted) - set(NAMES):
+        raise ImageError(f"no such image: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    archives = [_archive(name, CHECKOUT) for name in wanted]
+    if all(archive.exists() for archive in archives):
+        return archives
+    if os.geteuid() != 0:
+        raise ImageError("building the images needs root: buildah mounts their layers")
+    debian.ensure("buildah")
     with steps.alone(_folder() / ".lock"):
         _prepare()
-        _run(f"pushing {destination}", _buildah("pull", "--quiet", source), "push")
-        _run(f"pushing {destination}", _buildah("push", reference(name), f"docker://{destination}"), "push")
+        return [_make(name) for name in wanted]
 
 
-def _make(name: str, path: Path) -> None:
+def push(name: str, archive: Path, destination: str) -> None:
+    """Copy an image from its archive to an image registry."""
+    # As Docker has it: on this machine itself a registry needs no certificate.
+    local = re.match(r"(localhost|127\.\d+\.\d+\.\d+)[:/]", destination)
+    flags = ["--tls-verify=false"] if local else []
+    with steps.alone(_folder() / ".lock"):
+        _prepare()
+        _run(f"reading {name}", _buildah("pull", "--quiet", f"docker-archive:{archive}"), "push")
+        _run(
+            f"pushing {destination}",
+            _buildah("push", *flags, reference(name), f"docker://{destination}"),
+            "push",
+        )
+
+
+def _archive(name: str, checkout: Path) -> Path:
+    return _folder() / f"{name}-{key(name, checkout)}.tar"
+
+
+def _make(name: str) -> Path:
+    """Build the image from a snapshot of its sources, which somebody may be editing, and write its archive."""
+    context = _folder() / "context"
+    shutil.rmtree(context, ignore_errors=True)
+    for file in () if name == PAUSE else _sources(name, CHECKOUT):
+        (context / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKOUT / file, context / file)
+    path = _archive(name, context)
+    # Asked again: another run may have built it while we waited for the lock.
+    if path.exists():
+        return path
     if name == PAUSE:
         debian.ensure("catatonit")
         program = debian.find("catatonit")
         assert program is not None
-        _build_alone(reference(name), _PAUSE, program, "catatonit")
+        _build_from(program, "catatonit", _PAUSE, reference(name))
     else:
         _ensure_base()
-        _build(reference(name), CHECKOUT / DOCKERFILES[name], CHECKOUT)
+        _build(reference(name), context / DOCKERFILES[name], context)
     partial = path.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
-    target = f"docker-archive:{partial}:{reference(name)}"
-    _run(f"writing image {name}", _buildah("push", reference(name), target), name)
+    _run(
+        f"writing image {name}",
+        _buildah("push", reference(name), f"docker-archive:{partial}:{reference(name)}"),
+        name,
+    )
     partial.rename(path)
     older = sorted(_folder().glob(f"{name}-*.tar"), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in older[_KEPT:]:
         file.unlink(missing_ok=True)
+    return path
 
 
-def _copied(dockerfile: Path) -> list[Path]:
-    """Every file that the Dockerfile copies from the checkout, in order, as git would name it."""
+def _sources(name: str, checkout: Path) -> list[Path]:
+    return [Path(".dockerignore"), DOCKERFILES[name], *copied(DOCKERFILES[name], checkout)]
+
+
+def copied(dockerfile: Path, checkout: Path) -> list[Path]:
+    """Every file of the checkout that its Dockerfile copies into the image or a stage of it, relative to it."""
     files: list[Path] = []
     for sources in re.findall(
-        r"^COPY (?!--from=)(.+) \S+$", (CHECKOUT / dockerfile).read_text(), re.MULTILINE
+        r"^COPY (?!--from=)(.+) \S+$", (checkout / dockerfile).read_text(), re.MULTILINE
     ):
         for source in map(Path, sources.split()):
-            if (CHECKOUT / source).is_dir():
+            if (checkout / source).is_dir():
                 below = (
-                    path.relative_to(CHECKOUT) for path in (CHECKOUT / source).rglob("*") if path.is_file()
+                    path.relative_to(checkout) for path in (checkout / source).rglob("*") if path.is_file()
                 )
                 files += sorted(path for path in below if "__pycache__" not in path.parts)
-            elif (CHECKOUT / source).exists():
+            elif (checkout / source).exists():
                 files.append(source)
             else:
-                raise ImageError(f"{dockerfile} copies {source}, which does not exist in {CHECKOUT}")
+                raise ImageError(f"{dockerfile} copies {source}, which does not exist in {checkout}")
     return files
 
 
@@ -160,14 +185,13 @@ def _ensure_base() -> None:
     except steps.StepError as error:
         steps.say(f"{error}\nso a stand-in for {_BASE} is made from Debian's packages")
     debian.ensure("mmdebstrap")
-    tar = _folder() / "base.tar"
+    tar = _folder() / "temporary" / "base.tar"
     included = "--include=python3,python3-pip,python3-venv,ca-certificates"
     # What the slim images of that name leave out too.
     left_out = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "info", "locale", "man")]
     command = ["mmdebstrap", "--variant=minbase", included, *left_out, _STAND_IN_SUITE, str(tar), _mirror()]
     _run(f"making a stand-in for {_BASE}", command, "base")
-    _build_alone(_BASE, _STAND_IN, tar, tar.name)
-    tar.unlink()
+    _build_from(tar, tar.name, _STAND_IN, _BASE)
 
 
 def _mirror() -> str:
@@ -184,15 +208,12 @@ def _mirror() -> str:
     return mirrors[0]
 
 
-def _build_alone(tag: str, dockerfile: str, file: Path, name: str) -> None:
-    """Build an image from one file."""
-    context = _folder() / "context"
-    shutil.rmtree(context, ignore_errors=True)
-    context.mkdir()
-    shutil.copy(file, context / name)
-    (context / "Dockerfile").write_text(dockerfile)
-    _build(tag, context / "Dockerfile", context)
-    shutil.rmtree(context)
+def _build_from(file: Path, name: str, dockerfile: str, tag: str) -> None:
+    """Build an image from one file, which `dockerfile` calls `name`."""
+    with tempfile.TemporaryDirectory(dir=_folder() / "temporary") as context:
+        shutil.copy(file, Path(context) / name)
+        (Path(context) / "Dockerfile").write_text(dockerfile)
+        _build(tag, Path(context) / "Dockerfile", Path(context))
 
 
 def _build(tag: str, dockerfile: Path, context: Path) -> None:
@@ -240,14 +261,29 @@ def _prepare() -> None:
     for folder in ("run", "temporary"):
         shutil.rmtree(_folder() / folder, ignore_errors=True)
         (_folder() / folder).mkdir()
+    for file in _folder().glob("*.partial"):
+        file.unlink()
 
 
 def _folder() -> Path:
     return programs.cache() / "images"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.images", description="Build the images.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--push", metavar="DESTINATION", help="copy the one image NAME to an image registry")
+    given = parser.parse_args()
+    if given.push and len(given.names) != 1:
+        parser.error("--push takes one NAME")
     try:
-        print(*ensure(*sys.argv[1:]), sep="\n")
+        archives = ensure(*given.names)
+        print(*archives, sep="\n")
+        if given.push:
+            push(given.names[0], archives[0], given.push)
     except (ImageError, steps.StepError, debian.PackageError) as error:
         sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -29,7 +29,7 @@ PACKAGES = ("containerd", "containernetworking-plugins", "iproute2", "iptables",
 _CHECKOUT = Path(__file__).parents[2]
 _UP_WITHIN = 180.0  # seconds; 8 on an idle machine of two cores, more when images are large or it is busy
 _DOWN_WITHIN = 30.0
-_INSIDE = "WARMUP_NODE"
+INSIDE = "WARMUP_NODE"
 """Set for what runs beside the node, which cannot and need not enter its namespaces again."""
 
 
@@ -67,6 +67,7 @@ class Node:
             raise NodeError("a node needs root: it makes namespaces, mounts and control groups")
         if self.running:
             raise NodeError(f"a node already runs in {self.directory}")
+        self._end()  # of an earlier node of ours that has ended by itself
         debian.ensure(*PACKAGES)
         programs.ensure(*PROGRAMS)
         archives = [*images.ensure(images.PAUSE), *archives]
@@ -90,6 +91,7 @@ class Node:
         except BaseException:
             self._end()
             raise
+        self._remember(archives)
 
     def down(self) -> None:
         """End the node and remove its directory. Harmless when there is none."""
@@ -98,14 +100,14 @@ class Node:
 
     def command(self, *argv: str | Path) -> list[str]:
         """The command line that runs `argv` beside the node: its network, files, kubectl and helm, our folder."""
-        if os.environ.get(_INSIDE) == str(self.directory):
+        if os.environ.get(INSIDE) == str(self.directory):
             return [str(word) for word in argv]
         running = self._processes()
         if running is None:
-            raise NodeError(f"no node runs in {self.directory}")
+            raise NodeError(f"no node runs in {self.directory}; start it first")
         _, unshared = running
         environment = {
-            _INSIDE: self.directory,
+            INSIDE: self.directory,
             "KUBECONFIG": self.kubeconfig,
             "PATH": f"{programs.ensure(*PROGRAMS)}:{debian.PATH}",
             # What kubectl and helm remember of a cluster shall go with it.
@@ -115,7 +117,7 @@ class Node:
             "HELM_DATA_HOME": self.directory / "helm",
         }
         return [
-            *("nsenter", f"--target={unshared}", "--net", "--mount", "--cgroup"),
+            *("nsenter", f"--target={unshared}", "--net", "--mount"),
             f"--pid=/proc/{unshared}/ns/pid_for_children",
             *("env", f"--chdir={Path.cwd()}"),
             *(f"{name}={value}" for name, value in environment.items()),
@@ -147,10 +149,27 @@ class Node:
     def helm(self, *arguments: str | Path, timeout: float = 300) -> str:
         return self.exec("helm", *arguments, timeout=timeout)
 
-    def load(self, archive: Path) -> None:
-        """Take a docker archive into the running node; a tag that it has already points to the new image."""
-        socket = self.directory / "containerd.sock"
-        self.exec("ctr", f"--address={socket}", "--namespace=k8s.io", "images", "import", archive.absolute())
+    def load(self, *archives: Path) -> list[Path]:
+        """Take the docker archives into the running node, those that it has not taken yet; which those were.
+
+        A tag that the node has already then points to the new image; pods that run keep the old one.
+        """
+        new = [archive for archive in archives if str(archive.absolute()) not in self._remembered()]
+        for archive in new:
+            socket = self.directory / "containerd.sock"
+            self.exec(
+                "ctr", f"--address={socket}", "--namespace=k8s.io", "images", "import", archive.absolute()
+            )
+            self._remember([archive])
+        return new
+
+    def _remember(self, archives: Sequence[Path]) -> None:
+        with (self.directory / "loaded").open("a") as lines:
+            lines.writelines(f"{archive.absolute()}\n" for archive in archives)
+
+    def _remembered(self) -> list[str]:
+        file = self.directory / "loaded"
+        return file.read_text().splitlines() if file.exists() else []
 
     def _processes(self) -> tuple[int, int] | None:
         """The supervisor and the process whose namespaces to enter, while the lock says that they are there."""
@@ -188,7 +207,7 @@ class Node:
 
     def _end(self) -> None:
         """Have the supervisor end the node and clean up; back when it has."""
-        if os.environ.get(_INSIDE) == str(self.directory):
+        if os.environ.get(INSIDE) == str(self.directory):
             raise NodeError("a node cannot be ended from inside: leave its shell first")
         if (own := self._supervisor) is not None:
             processes.stop(own, grace=_DOWN_WITHIN)

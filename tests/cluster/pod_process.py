@@ -95,7 +95,8 @@ class PodProcess:
             return
         if self._terminating_since is None:
             self._terminating_since = time.monotonic()
-            self._process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and we are about to hear of it
+                self._process.send_signal(signal.SIGTERM)
         self._grace = grace
         if time.monotonic() >= self._terminating_since + grace:
             _kill_group(self._process.pid)

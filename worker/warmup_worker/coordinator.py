@@ -62,8 +62,7 @@ class Coordinator:
                 return str(error)
         orders = self._lease.orders
         if orders is not None and orders.day != self._kept:
-            async with self._database.reading() as connection:
-                done = await partitions.upkeep(connection, orders.day, _RETENTION_DAYS)
+            done = await partitions.upkeep(self._database.transaction, orders.day, _RETENTION_DAYS)
             self._kept = orders.day
             if done.made or done.dropped:
                 log.info("partitions: made %d, dropped %d", len(done.made), len(done.dropped))

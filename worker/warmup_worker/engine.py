@@ -120,10 +120,11 @@ class Engine:
         code = FAILED
         try:
             if not await self._register():
-                return DRAINED if not self.lease.replaced.is_set() else REPLACED
-            code = await self._work()
-            drained = await self._drain(boottime() + self._settings.grace_seconds)
-            return code if drained else FAILED
+                code = REPLACED if self.lease.replaced.is_set() else DRAINED
+                return code
+            ordered = await self._work()
+            code = ordered if await self._drain(boottime() + self._settings.grace_seconds) else FAILED
+            return code
         finally:
             for part in self._parts.values():
                 part.cancel()
@@ -190,7 +191,8 @@ class Engine:
             return REPLACED
         for name, part in self._parts.items():
             if part.done():
-                log.critical("the %s ended unexpectedly; draining", name, exc_info=part.exception())
+                error = None if part.cancelled() else part.exception()
+                log.critical("the %s ended unexpectedly; draining", name, exc_info=error)
                 return FAILED
         return DRAINED
 

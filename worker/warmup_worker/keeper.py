@@ -9,6 +9,7 @@ Fails: an outage leaves memory as it is; the next beat tries again.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -19,13 +20,16 @@ from warmup_worker.connection import Database, Rejected
 from warmup_worker.lease import Lease, Orders
 from warmup_worker.pauses import Pauses
 from warmup_worker.pool import Pool
-from warmup_worker.roster import Portion
+from warmup_worker.roster import MailboxRow, Portion
 from warmup_worker.shard import Plan, Shard
 from warmup_worker.timing import Timing
 
 log = logging.getLogger(__name__)
 
-_OVERLAP = timedelta(seconds=60)
+_AT_ONCE = 200
+_OVERLAP, _LONG_OVERLAP = timedelta(seconds=5), timedelta(seconds=60)
+_LONG_EVERY = 20.0
+"""Seconds between two looks at the last minute: after a large import that look is not cheap."""
 _POOL_SECONDS = 10.0
 """How often an import that goes on for a while may make the pool be read again."""
 
@@ -74,7 +78,7 @@ class Keeper:
         self.loaded = asyncio.Event()
         self._scope: Scope | None = None
         self._seen_until: datetime | None = None
-        self._read_at = self._pool_read_at = -float("inf")
+        self._read_at = self._pool_read_at = self._long_look_at = -float("inf")
         self._pool_change: datetime | None = None
         self._trouble: str | None = None
         self._paused_until: datetime | None = None
@@ -135,10 +139,8 @@ class Keeper:
         await self._read_pool()
         gone = set(self._shard.mailboxes)
         async for page in roster.everything(self._database, portion):
-            self._shard.put(page, self._clock.now())
             gone.difference_update(row.id for row in page)
-            self._wake.set()
-            await asyncio.sleep(0)
+            await self._put(page)
         self._shard.drop(gone)
         self._scope, self._read_at, self._seen_until = scope, started, since
         self.loaded.set()
@@ -156,16 +158,30 @@ class Keeper:
     async def _read_changes(self, portion: Portion) -> None:
         assert self._seen_until is not None
         now = self._clock.instant()
+        long = boottime() - self._long_look_at > _LONG_EVERY
+        since = self._seen_until - (_LONG_OVERLAP if long else _OVERLAP)
         async with self._database.reading() as connection:
-            changed = await roster.changed(connection, portion, self._seen_until - _OVERLAP)
-            wanted = set(changed) | self._shard.look_again
-            rows = await roster.named(connection, portion, sorted(wanted)) if wanted else []
+            changes = await roster.changed(connection, portion, since)
             last_change = await roster.last_change(connection)
-        self._shard.put(rows, self._clock.now())
-        self._shard.drop(wanted - {row.id for row in rows})
+        wanted = sorted({it.id for it in changes if not self._shard.knows(it)} | self._shard.look_again)
+        for start in range(0, len(wanted), roster.PAGE):
+            some = wanted[start : start + roster.PAGE]
+            async with self._database.reading() as connection:
+                rows = await roster.named(connection, portion, some)
+            self._shard.drop(set(some) - {row.id for row in rows})
+            await self._put(rows)
         self._seen_until = now
+        if long:
+            self._long_look_at = boottime()
         if last_change != self._pool_change and boottime() - self._pool_read_at > _POOL_SECONDS:
             await self._read_pool()
+
+    async def _put(self, rows: Sequence[MailboxRow]) -> None:
+        """Take rows in a few at a time, so that sends in flight do not wait for a large shard."""
+        for start in range(0, len(rows), _AT_ONCE):
+            self._shard.put(rows[start : start + _AT_ONCE], self._clock.now())
+            self._wake.set()
+            await asyncio.sleep(0)
 
     async def _read_pool(self) -> None:
         async with self._database.reading() as connection:

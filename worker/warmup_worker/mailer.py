@@ -309,8 +309,9 @@ class Session:
 
 
 def _without(login: Login, reason: str) -> str:
-    """The reason without the password, should a server have repeated it."""
-    for secret in (login.password, base64.b64encode(login.password.encode()).decode()):
+    """The reason without the password, should a server have repeated it, as it is or as AUTH carried it."""
+    plain = auth_plain_encode(login.username, login.password).decode()  # before what may be its end
+    for secret in (plain, login.password, base64.b64encode(login.password.encode()).decode()):
         if len(secret) >= 4:
             reason = reason.replace(secret, "***")
     return reason

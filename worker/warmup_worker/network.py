@@ -8,6 +8,7 @@ Fails: ``Forbidden`` naming the address and the setting; ``OSError`` from the re
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections.abc import Sequence
 
@@ -88,7 +89,8 @@ async def connect(host: str, port: int, allowed: Sequence[Network]) -> socket.so
             return candidate
         except OSError as error:
             candidate.close()
-            failures.append(f"{(error.strerror or str(error)).lower()} {address}:{number}")
+            why_not = os.strerror(error.errno).lower() if error.errno else str(error)
+            failures.append(f"{why_not} {address}:{number}")
         except BaseException:
             candidate.close()
             raise

@@ -21,7 +21,8 @@ from warmup_worker.clock import boottime
 from warmup_worker.connection import Database
 from warmup_worker.pool import Members
 
-PAGE = 2000
+PAGE = 1000
+"""Mailboxes of ours in one reading, about: a page covers as many ids as hold that many."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Portion:
 
 @dataclass(frozen=True, slots=True)
 class MailboxRow:
-    """A mailbox as the tables have it. ``not_before``: seconds since the epoch; ``read_at``: ``boottime`` before the reading."""
+    """A mailbox as the tables have it. ``not_before`` and ``changed_at`` in seconds since the epoch; ``read_at``: ``boottime``
+    before the reading."""
 
     id: int
     user_id: int
@@ -45,6 +47,7 @@ class MailboxRow:
     smtp_host: str
     smtp_port: int
     smtp_security: str
+    changed_at: float
     in_flight: bool
     not_before: float
     hold_reason: str | None
@@ -60,7 +63,8 @@ class MailboxRow:
 
 _COLUMNS = """
 SELECT m.id, m.user_id, m.address, m.display_name, m.smtp_host, m.smtp_port, m.smtp_security,
-    m.in_flight IS NOT NULL AS in_flight, greatest(extract(epoch FROM m.not_before), 0)::float8 AS not_before, m.hold_reason,
+    extract(epoch FROM m.changed_at)::float8 AS changed_at, m.in_flight IS NOT NULL AS in_flight,
+    greatest(extract(epoch FROM m.not_before), 0)::float8 AS not_before, m.hold_reason,
     c.username, c.key_id, c.nonce, c.ciphertext, q.quota, coalesce(q.spent, 0) AS spent, coalesce(q.sent, 0) AS sent,
     coalesce(q.in_doubt, 0) AS in_doubt, coalesce(q.failed, 0) AS failed, m.quota_override, m.ramp_on,
     m.ramp_day + CASE WHEN last.spent > 0 THEN 1 ELSE 0 END AS progress
@@ -72,7 +76,13 @@ LEFT JOIN LATERAL (
 ) last ON true
 WHERE m.active AND m.id % :count = CAST(:number AS integer) - 1
 """
-_PAGE = text(_COLUMNS + " AND m.id > :after ORDER BY m.id LIMIT :page")
+_PAGE = text(_COLUMNS + " AND m.id > :after AND m.id <= :last ORDER BY m.id")
+
+# The page's end is found without the filter on the remainder, whose selectivity no planner knows: with LIMIT on the filtered
+# rows PostgreSQL sorts the whole rest of the table for each page.
+_LAST = text("""
+SELECT max(id) FROM (SELECT id FROM mailboxes WHERE id > :after ORDER BY id LIMIT :ids) AS page
+""")
 _NAMED = text(_COLUMNS + " AND m.id = ANY (CAST(:ids AS bigint[])) ORDER BY m.id")
 
 # ``ramp_on`` is the working day that a mailbox was planned for last, ``ramp_day`` the days before it that it sent mails on. The
@@ -94,7 +104,7 @@ WHERE q.quota <> greatest(excluded.quota, q.spent)
 """)
 
 _CHANGED = text("""
-SELECT id FROM mailboxes
+SELECT id, extract(epoch FROM changed_at)::float8 AS changed_at, active FROM mailboxes
 WHERE changed_at >= CAST(:since AS timestamptz) AND id % :count = CAST(:number AS integer) - 1
 """)
 
@@ -129,6 +139,7 @@ def _row(row: Any, quota: int, read_at: float) -> MailboxRow:
         smtp_host=row.smtp_host,
         smtp_port=row.smtp_port,
         smtp_security=row.smtp_security,
+        changed_at=row.changed_at,
         in_flight=row.in_flight,
         not_before=row.not_before,
         hold_reason=row.hold_reason,
@@ -170,26 +181,24 @@ async def _planned(
 async def everything(database: Database, portion: Portion) -> AsyncIterator[list[MailboxRow]]:
     """The whole portion in pages of ascending ids, each planned for the day in a transaction of its own."""
     after = -1
-    rows: Sequence[Any] = []
-    while after < 0 or len(rows) == PAGE:
+    while True:
         read_at = boottime()
         async with database.reading() as connection:
-            rows = (
-                await connection.execute(
-                    _PAGE,
-                    {
-                        "day": portion.day,
-                        "count": portion.count,
-                        "number": portion.number,
-                        "after": after,
-                        "page": PAGE,
-                    },
-                )
-            ).all()
-            page = await _planned(connection, portion, rows, read_at)
-        if not page:
-            return
-        after = page[-1].id
+            last = await connection.scalar(_LAST, {"after": after, "ids": PAGE * portion.count})
+            if last is None:
+                return
+            rows = await connection.execute(
+                _PAGE,
+                {
+                    "day": portion.day,
+                    "count": portion.count,
+                    "number": portion.number,
+                    "after": after,
+                    "last": last,
+                },
+            )
+            page = await _planned(connection, portion, rows.all(), read_at)
+        after = last
         yield page
 
 
@@ -205,12 +214,21 @@ async def named(connection: AsyncConnection, portion: Portion, ids: Sequence[int
     return await _planned(connection, portion, rows, read_at)
 
 
-async def changed(connection: AsyncConnection, portion: Portion, since: datetime) -> list[int]:
-    """The portion's mailboxes, active or not, that a person or an import changed since ``since``."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A mailbox that a person or an import touched. ``changed_at`` in seconds since the epoch."""
+
+    id: int
+    changed_at: float
+    active: bool
+
+
+async def changed(connection: AsyncConnection, portion: Portion, since: datetime) -> list[Change]:
+    """The portion's mailboxes, active or not, that were changed since ``since``."""
     rows = await connection.execute(
         _CHANGED, {"since": since, "count": portion.count, "number": portion.number}
     )
-    return [row.id for row in rows]
+    return [Change(row.id, row.changed_at, row.active) for row in rows]
 
 
 async def last_change(connection: AsyncConnection) -> datetime | None:

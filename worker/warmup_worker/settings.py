@@ -129,7 +129,7 @@ class _Reader:
         try:
             return parse(self.environ[name])
         except (Refused, ValueError) as fault:
-            self.faults.append(f"{name}: {fault}")
+            self.faults.append(str(fault) if str(fault).startswith(name) else f"{name}: {fault}")
             return default
 
     def value_or_file(self, name: str, parse: Callable[[str], T]) -> Callable[[], T] | None:
@@ -260,7 +260,7 @@ def _unread(environ: Mapping[str, str]) -> list[str]:
     notices = []
     for name in sorted(environ):
         if name.startswith("WARMUP_") and name not in VARIABLES and not _SERVICE_LINK.search(name):
-            close = difflib.get_close_matches(name, VARIABLES, n=1)
+            close = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.85)
             notices.append(f"{name} is set but not read." + (f" Is {close[0]} meant?" if close else ""))
         elif f"WARMUP_{name}" in VARIABLES and f"WARMUP_{name}" not in environ:
             notices.append(f"{name} is set but not read: it is called WARMUP_{name}.")

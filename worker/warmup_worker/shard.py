@@ -21,7 +21,7 @@ from warmup_core.pacing import WakeReason, Window
 from warmup_core.settings import FleetSettings
 from warmup_core.types import MailState
 from warmup_worker.claiming import Claim, NotClaimed, Refusal
-from warmup_worker.roster import MailboxRow
+from warmup_worker.roster import Change, MailboxRow
 from warmup_worker.tally import Account, Standing, Tally
 
 _STANDING = {
@@ -57,7 +57,7 @@ class Mailbox:
     """One mailbox of ours. ``failures`` counts those in a row, for the backoff."""
 
     __slots__ = (
-        "address", "display_name", "failed", "failures", "hold", "id", "in_doubt", "limit", "not_before",
+        "address", "changed_at", "display_name", "failed", "failures", "hold", "id", "in_doubt", "limit", "not_before",
         "quota", "sealed", "sent", "smtp_host", "smtp_port", "smtp_security", "spent", "standing", "touched", "user_id",
         "username", "waits_for", "wakes_at",
     )  # fmt: skip
@@ -76,6 +76,7 @@ class Mailbox:
 
     def configure(self, row: MailboxRow) -> None:
         """Take over what a person or an import wrote."""
+        self.changed_at = row.changed_at
         self.user_id = row.user_id
         self.address = row.address
         self.display_name = row.display_name
@@ -126,11 +127,17 @@ class Shard:
                 with self._changing(mailbox):
                     mailbox.configure(row)
                     mailbox.count(row)
-            self.look_again.discard(row.id)
             if row.in_flight:
+                self.look_again.add(row.id)
                 self._stand(mailbox, Standing.ELSEWHERE)
             else:
+                self.look_again.discard(row.id)
                 self.schedule(mailbox, now)
+
+    def knows(self, change: Change) -> bool:
+        """Whether memory has this change already: as it was read, or gone."""
+        mailbox = self.mailboxes.get(change.id)
+        return mailbox.changed_at == change.changed_at if mailbox is not None else not change.active
 
     def drop(self, ids: Iterable[int]) -> None:
         """Forget mailboxes: not active, not ours, or gone. One in flight ends under its own send."""

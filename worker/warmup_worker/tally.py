@@ -6,9 +6,11 @@ found from a histogram of (quota, spent): mailboxes with the same two numbers ar
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
 
+from warmup_core import pacing
 from warmup_core.pacing import Window
 
 
@@ -104,8 +106,7 @@ class Tally:
         spent = sum(spent * mailboxes for (_, spent), mailboxes in self._by_numbers.items())
         behind = 0
         if window is not None:
-            opens, closes = window.opens.timestamp(), window.closes.timestamp()
-            elapsed = min(1.0, max(0.0, (now - opens) / (closes - opens)))
+            elapsed = pacing.elapsed(window, datetime.fromtimestamp(now, UTC))
             behind = sum(
                 mailboxes * max(0, int(elapsed * quota) - spent)
                 for (quota, spent), mailboxes in self._by_numbers.items()

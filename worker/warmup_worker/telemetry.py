@@ -6,6 +6,7 @@ Every answer is made from sums that are kept anyway, so a scrape costs the same 
 """
 
 import json
+import logging
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -19,6 +20,8 @@ from warmup_core.replies import Scope
 from warmup_worker.metrics import Metrics
 from warmup_worker.pauses import PAUSING
 from warmup_worker.report import Report
+
+log = logging.getLogger(__name__)
 
 _SHOWN_PAUSES: Final = 20
 
@@ -35,7 +38,7 @@ class Telemetry:
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/api/warmup/metrics", self._api_metrics)
         application.router.add_get("/api/warmup/quota", self._api_quota)
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         self._gauges()
 
     def _gauges(self) -> None:
@@ -72,6 +75,7 @@ class Telemetry:
         site = web.TCPSite(self._runner, self._host, self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
+        log.info("telemetry on %s:%d", self._host, self.port)
 
     async def close(self) -> None:
         """Stop listening."""

@@ -2,64 +2,20 @@
 
 import asyncio
 import contextlib
-import os
-import sys
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+from tests.command import warmup
 from tests.postgres.server import Postgres
 from warmup_core.credentials import parse_keys
 
-KEYS = "k1:" + "A" * 43 + "="
 ROWS = "email,user,smtp_host,password\n" + "".join(
     f"m{n}@d{n % 4}.example,u{n % 20},mail.example,s3cret{n}\n" for n in range(500)
 )
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a run of the command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-async def warmup(
-    *arguments: str,
-    url: str | None = None,
-    stdin: str | bytes = b"",
-    environ: Mapping[str, str] | None = None,
-) -> Done:
-    ours = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("WARMUP_", "DATABASE_", "KUBE"))
-    }
-    ours |= {"WARMUP_ENCRYPTION_KEYS": KEYS, "HOME": "/nonexistent"} | ({"DATABASE_URL": url} if url else {})
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "warmup_cli",
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=ours | dict(environ or {}),
-    )
-    data = stdin.encode() if isinstance(stdin, str) else stdin
-    out, err = await asyncio.wait_for(process.communicate(data), 60)
-    assert process.returncode is not None
-    done = Done(process.returncode, out.decode(), err.decode())
-    assert "Traceback" not in done.err
-    assert "s3cret" not in done.out + done.err
-    assert KEYS not in done.out + done.err
-    return done
 
 
 async def count(url: str, table: str = "mailboxes") -> int:

@@ -18,8 +18,14 @@ def helm(control_plane: ControlPlane, directory: Path, *arguments: str) -> str:
     """Run helm as the administrator; its output. Its own folders are in ``directory``."""
     program = programs.ensure("helm") / "helm"
     folders = {f"HELM_{kind}_HOME": str(directory / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
-    environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(control_plane.kubeconfig), **folders}
-    done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, timeout=120)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory),
+        "KUBECONFIG": str(control_plane.kubeconfig),
+    }
+    done = subprocess.run(
+        [program, *arguments], env=environment | folders, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -119,6 +119,23 @@ class Scene:
 
         return await until(turned, f"{kind} of {name} has the reason {reason}", within)
 
+    async def quota_in_force(self, name: str) -> None:
+        """Wait until the namespace's ResourceQuota is counted by the controllers; before, it refuses everything."""
+
+        def counted() -> bool:
+            found = self.get("api/v1", "resourcequotas", name)
+            return bool(found and found.get("status", {}).get("hard"))
+
+        await until(counted, "the quota is in force")
+
+    async def counted(self, engine: AsyncEngine, workers: int, within: float = 30) -> None:
+        """Wait until so many workers own the mailboxes."""
+
+        async def turned() -> bool:
+            return (await count_of(engine))[0] == workers
+
+        await until(turned, f"{workers} workers own the mailboxes", within)
+
     def stateful_set(self, name: str = "main") -> Json | None:
         return self.get("apis/apps/v1", "statefulsets", name)
 
@@ -258,7 +275,7 @@ async def enrol(engine: AsyncEngine, count: int) -> None:
 
 
 async def count_of(engine: AsyncEngine) -> tuple[int, int]:
-    """The fleet's count of workers and its epoch."""
+    """The fleet's count of workers and its epoch; zeros while the database has no owner."""
     async with engine.connect() as connection:
-        row = (await connection.execute(text("SELECT worker_count, epoch FROM fleet"))).one()
-        return row.worker_count, row.epoch
+        row = (await connection.execute(text("SELECT worker_count, epoch FROM fleet"))).first()
+        return (row.worker_count, row.epoch) if row else (0, 0)

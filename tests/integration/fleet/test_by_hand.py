@@ -81,7 +81,11 @@ async def test_a_deleted_fleet_claims_nothing_and_made_again_goes_on(
 ) -> None:
     await running(scene, engine)
     count, epoch = await count_of(engine)
-    scene.delete(FLEETS, "warmupfleets", "main", propagationPolicy="Foreground")
+    held = {
+        "metadata": {"finalizers": ["example.org/held"]}
+    }  # somebody else's, so that the deletion takes its time
+    scene.merge(FLEETS, "warmupfleets", "main", held)
+    scene.delete(FLEETS, "warmupfleets", "main")
 
     async def deleted() -> bool:
         async with engine.connect() as connection:
@@ -89,10 +93,18 @@ async def test_a_deleted_fleet_claims_nothing_and_made_again_goes_on(
 
     await until(deleted, "the row is marked deleted")
     assert await count_of(engine) == (0, epoch + 1)
+    scene.delete(*STATEFUL_SETS)
+    await scene.look_again(2)
+    assert scene.stateful_set() is None, "an object of a fleet on its way out was made again"
+    scene.merge(FLEETS, "warmupfleets", "main", {"metadata": {"finalizers": []}})
     await until(lambda: scene.get(FLEETS, "warmupfleets", "main") is None, "the fleet is gone")
-    await until(lambda: scene.stateful_set() is None, "its StatefulSet is gone")
+    await until(lambda: scene.get("api/v1", "services", "main-workers") is None, "its Service is gone")
+
+    async def forgotten() -> bool:
+        return "warmup_operator_fleets 0.0" in (await scene.ask("/metrics"))[1]
+
+    await until(forgotten, "its loop has ended")
     _, exposition = await scene.ask("/metrics")
-    assert "warmup_operator_fleets 0.0" in exposition
     assert "warmup_fleet_epoch{" not in exposition
 
     scene.create_fleet(workers={"replicas": count})

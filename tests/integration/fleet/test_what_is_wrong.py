@@ -81,7 +81,7 @@ async def test_templates_with_faults_are_told_by_file_and_line_and_good_ones_are
     assert {"name": "WARMUP_TEMPLATES_DIR", "value": mount["mountPath"]} in pod["containers"][0]["env"]
 
 
-async def test_credentials_under_a_lost_key_are_counted(scene: Scene, engine: AsyncEngine) -> None:
+async def test_credentials_under_a_lost_key_are_told_by_its_id(scene: Scene, engine: AsyncEngine) -> None:
     await enrol(engine, 2)
     async with engine.begin() as connection:
         await connection.exec_driver_sql(
@@ -91,7 +91,10 @@ async def test_credentials_under_a_lost_key_are_counted(scene: Scene, engine: As
     scene.create_fleet()
     await scene.start_operator()
     wrong = await scene.reason("EncryptionKeyUnknown")
-    assert "'old' (2 mailboxes)" in wrong["message"]
+    assert (
+        f"under 'old', which Secret {scene.namespace}/main-keys, key 'keys', does not hold"
+        in wrong["message"]
+    )
 
 
 async def test_a_fleet_without_mailboxes_is_told_how_to_import_them(
@@ -134,6 +137,7 @@ async def test_a_wrong_password_is_told_from_a_missing_database(
     ("url", "reason"),
     [
         ("mysql://user@host/name", "DatabaseUrlInvalid"),
+        ("postgresql://u@127.0.0.1/d?sslrootcert=/nowhere/ca.pem", "DatabaseUrlInvalid"),
         ("closed", "DatabaseUnreachable"),
         ("silent", "DatabaseTimeout"),
     ],
@@ -278,15 +282,26 @@ async def test_a_name_that_is_taken_is_left_alone_and_said(scene: Scene) -> None
     await scene.reason("NoMailboxes")
 
 
+async def test_what_the_api_server_refuses_is_repeated_in_its_own_words(scene: Scene) -> None:
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/statefulsets.apps": "0"}}}
+    scene.control_plane.request("POST", scene.path("api/v1", "resourcequotas"), quota)
+    await scene.quota_in_force("none")
+    scene.create_secrets()
+    scene.create_fleet()
+    await scene.start_operator()
+    wrong = await scene.reason("KubernetesRefused")
+    assert f"StatefulSet {scene.namespace}/main: " in wrong["message"]
+    assert "exceeded quota: none" in wrong["message"]
+    scene.delete("api/v1", "resourcequotas", "none")
+    await scene.reason("NoMailboxes")
+
+
 async def test_a_quota_of_the_namespace_is_repeated_in_the_clusters_own_words(
     scene: Scene, engine: AsyncEngine
 ) -> None:
     quota = {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "3"}}}
     scene.control_plane.request("POST", scene.path("api/v1", "resourcequotas"), quota)
-    await until(
-        lambda: scene.get("api/v1", "resourcequotas", "few")["status"].get("hard"),  # type: ignore[index]
-        "the quota is in force",
-    )
+    await scene.quota_in_force("few")
     await enrol(engine, 5)
     await live(engine, 1, 2, 3)
     scene.create_secrets()

@@ -1,9 +1,12 @@
 """The fleet's row: one owner, compare-and-set, an epoch that only rises, a zone that changes at the later midnight."""
 
+import asyncio
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.waiting import until
 from warmup_core import fleet
 from warmup_core.fleet import FleetRow, Owner
 from warmup_core.settings import FleetSettings
@@ -37,7 +40,8 @@ async def live(engine: AsyncEngine, *numbers: int) -> None:
         for number in numbers:
             await connection.execute(
                 text(
-                    "INSERT INTO workers (number, incarnation, lease_until) VALUES (CAST(:n AS integer), CAST(:n AS bigint), now() + interval '1 h')"
+                    "INSERT INTO workers (number, incarnation, lease_until)"
+                    " VALUES (CAST(:n AS integer), CAST(:n AS bigint), now() + interval '1 h')"
                 ),
                 {"n": number},
             )
@@ -72,6 +76,26 @@ async def test_changed_settings_raise_their_version_and_an_old_view_changes_noth
     assert (second.settings, second.settings_version) == (changed, first.settings_version + 1)
     stale = await own(engine, generation=1)
     assert stale.settings == changed
+
+
+async def test_an_old_view_that_waited_for_a_newer_one_to_commit_changes_nothing(engine: AsyncEngine) -> None:
+    await own(engine)
+    newer = FleetSettings(emails_per_mailbox_per_day=5)
+
+    async def waits() -> bool:
+        async with engine.connect() as other:
+            return bool(await other.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    async with engine.begin() as connection:
+        await connection.execute(text("SELECT FROM fleet FOR UPDATE"))
+        late = asyncio.create_task(own(engine, generation=2))
+        await until(waits, "the older view has read the row and waits to write it")
+        await connection.execute(
+            text("UPDATE fleet SET generation = 3, settings = CAST(:settings AS jsonb)"),
+            {"settings": newer.model_dump_json()},
+        )
+    row = await late
+    assert (row.generation, row.settings) == (3, newer)
 
 
 async def test_growing_waits_for_every_new_worker_and_only_one_flip_wins(engine: AsyncEngine) -> None:

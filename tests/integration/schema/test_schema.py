@@ -1,7 +1,7 @@
 """The schema: the migrations make what tables.py says, twice is harmless, and the promises are facts of the database."""
 
 import asyncio
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -71,8 +71,7 @@ async def test_a_schema_from_the_future_is_refused_by_name(engine: AsyncEngine) 
 async def test_the_database_itself_refuses_what_must_never_be(
     engine: AsyncEngine, statement: str, promise: str
 ) -> None:
-    async with engine.begin() as connection:
-        await partitions.upkeep(connection, TODAY, 90)
+    await partitions.upkeep(engine.begin, TODAY, 90)
     with pytest.raises(DBAPIError, match=promise):
         async with engine.begin() as connection:
             await connection.execute(text(statement))
@@ -85,19 +84,50 @@ async def test_rows_of_the_default_partition_move_into_the_days_own(engine: Asyn
                 "INSERT INTO mails SELECT '2026-12-24', n, n, 2, 0, 'intent', 1, 1, 1, now() FROM generate_series(1, 100) n"
             )
         )
-    async with engine.begin() as connection:
-        done = await partitions.upkeep(connection, TODAY, 90)
+    done = await partitions.upkeep(engine.begin, TODAY, 90)
     assert done.rescued == 100
     async with engine.begin() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM mails_20261224")) == 100
         assert await connection.scalar(text("SELECT count(*) FROM mails_default")) == 0
-        assert (await partitions.upkeep(connection, TODAY, 90)).made == []
+    assert (await partitions.upkeep(engine.begin, TODAY, 90)).made == []
+
+
+async def test_an_upkeep_beside_claims_costs_none_of_them_a_deadlock(engine: AsyncEngine) -> None:
+    done = asyncio.Event()
+
+    async def claim(mailbox: int) -> int:
+        claims = 0
+        while not done.is_set():
+            async with engine.begin() as connection:
+                await connection.execute(
+                    text("INSERT INTO quotas VALUES (:day, :m, 9) ON CONFLICT DO NOTHING"),
+                    {"day": TODAY, "m": mailbox},
+                )
+                await connection.execute(
+                    text(
+                        "INSERT INTO mails VALUES (:day, nextval('mail_ids'), :m, 1, 0, 'sent', 1, 1, 1, now(), NULL, now())"
+                    ),
+                    {"day": TODAY, "m": mailbox},
+                )
+            claims += 1
+        return claims
+
+    async def keep() -> None:
+        try:
+            for later in range(2):
+                await partitions.upkeep(engine.begin, TODAY + timedelta(days=9 * later), 3650)
+        finally:
+            done.set()
+
+    async with asyncio.TaskGroup() as group:
+        claimers = [group.create_task(claim(mailbox)) for mailbox in range(4)]
+        group.create_task(keep())
+    assert all(claimer.result() for claimer in claimers)
 
 
 async def test_partitions_older_than_the_retention_go(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
-        await partitions.upkeep(connection, date(2026, 8, 1), 90)
-        done = await partitions.upkeep(connection, TODAY, 90)
+    await partitions.upkeep(engine.begin, date(2026, 8, 1), 90)
+    done = await partitions.upkeep(engine.begin, TODAY, 90)
     assert "mails_20260801" in done.dropped
     assert not any(name.endswith("20261124") for name in done.dropped)
 

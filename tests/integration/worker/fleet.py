@@ -81,10 +81,12 @@ class Fleet:
     async def start(self, settings: FleetSettings = EAGER, workers: int = 1) -> None:
         """Write the fleet's row as an operator would, with the count already flipped.
 
-        It is about noon in the fleet's zone, and the window closes soon, so that every mail of the day is due already.
+        It is about noon in the fleet's zone, and the window closes minutes later: in the last tenth of its last slot, so that
+        every mail of the day is due already.
         """
         zone, noon = about_noon(datetime.now(UTC))
-        settings = settings.model_copy(update={"window_to_seconds": int(noon / 0.96) + 60})
+        quota = settings.emails_per_mailbox_per_day
+        settings = settings.model_copy(update={"window_to_seconds": int(noon * quota / (quota - 0.1))})
         async with self.engine.begin() as connection:
             await fleet.own(
                 connection,
@@ -97,7 +99,7 @@ class Fleet:
             )
             await connection.execute(text("UPDATE fleet SET worker_count = :n"), {"n": workers})
             self.day = await connection.scalar(text("SELECT fleet_day()"))
-            await partitions.upkeep(connection, self.day, 90)
+        await partitions.upkeep(self.engine.begin, self.day, 90)
 
     async def enrol(self, count: int, users: int = 2, **columns: Any) -> list[int]:
         """``count`` mailboxes in turn of ``users`` users, each with its credential. Returns their ids."""

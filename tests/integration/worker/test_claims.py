@@ -1,4 +1,4 @@
-"""A claim: one open intent a mailbox, the quota never passed, only the newest process of a number, and a reason for each refusal."""
+"""A claim: one open intent a mailbox, the quota never passed, only the newest process of a number, a reason for each no."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.integration.worker.fleet import EAGER, Fleet
+from tests.waiting import until
 from warmup_core.types import MailState
 from warmup_worker import claiming, settling
 from warmup_worker.claiming import Ask, Claim, Refusal
@@ -16,6 +17,7 @@ from warmup_worker.lease import Identity
 from warmup_worker.settling import Outcome
 
 EPOCH = 1
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 async def claim(
@@ -82,7 +84,9 @@ async def test_many_claimers_of_the_same_mailboxes_never_hold_one_twice_nor_pass
 
     async def claimer(order: Sequence[int]) -> None:
         while not done.is_set():
-            granted.extend(await claim(worker_database, me, asks_of(order)))
+            granted.extend(
+                await claim(worker_database, me, asks_of(order), claim_seconds=0)
+            )  # no rest guards
 
     async def ender() -> None:
         settled = 0
@@ -114,10 +118,9 @@ async def test_a_claim_that_waited_for_another_sees_its_mailbox_taken(
     me = await fleet.register()
     ask = [Ask(ids[0], ids[1], 0)]
     async with worker_database.transaction() as first:
-        assert len(await claiming.claim(first, me, EPOCH, ask, 60, boottime())) == 1
+        assert len(await claiming.claim(first, me, EPOCH, ask, 0, boottime())) == 1
         second = asyncio.create_task(claim(worker_database, me, ask))
-        while not await fleet.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            await asyncio.sleep(0.01)
+        await until(lambda: fleet.rows(WAITING), "the second waits")
     assert await second == []
     assert [
         row.spent for row in await fleet.rows("SELECT spent FROM quotas WHERE mailbox_id = :m", m=ids[0])
@@ -137,8 +140,7 @@ async def test_the_last_of_a_quota_is_granted_once_even_when_the_mailbox_is_free
     async with worker_database.transaction() as first:
         (granted,) = await claiming.claim(first, me, EPOCH, ask, 60, boottime())
         second = asyncio.create_task(claim(worker_database, me, ask))
-        while not await fleet.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            await asyncio.sleep(0.01)
+        await until(lambda: fleet.rows(WAITING), "the second waits")
 
         await first.execute(text("UPDATE mailboxes SET in_flight = NULL, not_before = '-infinity'"))
         await first.execute(text("UPDATE mails SET state = 'sent', settled_at = clock_timestamp()"))

@@ -67,6 +67,7 @@ def test_a_local_part_keeps_quotes_and_letters_that_it_needs(typed: str, stored:
         ("a@te a.example", "not a domain name"),
         ("a" * 65 + "@tea.example", "64"),
         ("ü" * 33 + "@tea.example", "64"),
+        ("a" * 60 + "@" + ("b" * 60 + ".") * 3 + "tea.example", "254"),
         ("a@tea.example\r\nRCPT TO:<b@c.example>", "U+000D"),
     ],
 )

@@ -115,6 +115,11 @@ def test_what_cannot_be_seen_is_refused(bad: str) -> None:
         file(f'email\n"{bad}"\n')
 
 
+def test_a_letter_that_an_earlier_program_lost_is_refused() -> None:
+    with pytest.raises(Refused, match=r"line 2, column 2 \(display_name\): .*U\+FFFD"):
+        file("email,display_name\na@b.example,M\ufffdller\n")
+
+
 def test_a_password_is_in_no_repr() -> None:
     parsed = file("email,user,smtp_host,password\nada@tea.example,ada,h.example,TOPSECRET\n")
     assert "TOPSECRET" not in repr(parsed) + repr(plan(parsed, {}))

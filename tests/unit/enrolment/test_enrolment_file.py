@@ -68,6 +68,13 @@ def test_a_mistyped_column_is_refused_and_a_foreign_one_is_ignored() -> None:
     assert parse(b"email,quota\nada@tea.example,30\n").ignored == ["quota"]
 
 
+def test_a_file_without_headers_is_refused_without_repeating_its_first_row() -> None:
+    said = refused(f"\n{ROW}\n")
+    assert "Line 2 holds an address where the headers should be" in said
+    assert "known are: email, user, smtp_host" in said
+    assert "leaf" not in said
+
+
 def test_a_column_given_twice_is_refused() -> None:
     assert "line 1, column 3: 'Email' is there twice" in refused(
         "email,user,Email\na@b.example,a,c@d.example\n"
@@ -110,6 +117,10 @@ def test_every_line_that_does_not_decode_is_named() -> None:
     assert "iso-8859-1" in said
 
 
+def test_a_byte_order_mark_is_taken_with_a_named_encoding_too() -> None:
+    assert len(parse(codecs.BOM_UTF8 + f"{HEADERS}\n{ROW}\n".encode(), "utf-8").rows) == 1
+
+
 def test_an_encoding_that_is_none_or_does_not_fit_is_refused() -> None:
     assert "no text encoding of that name" in refused(b"email\n", "klingon")
     assert "no text encoding of that name" in refused(b"email\n", "base64")
@@ -120,6 +131,7 @@ def test_nothing_in_it_is_refused() -> None:
     assert "empty" in refused("")
     assert "empty" in refused("\ufeff\r\n  \n")
     assert "nothing else" in refused(";;;\n;;\n")
+    assert "nothing else" in refused("\x0b\n\x1c,\n")
     assert "no mailbox" in refused("email,user\n\n,\n")
 
 

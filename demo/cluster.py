@@ -1,0 +1,272 @@
+"""`make demo`: a real cluster, PostgreSQL and a mail server in it, the operator by Helm, 200 mailboxes, 600 mails, their account.
+
+The steps are those of a real installation, and each is said before it is taken. The account is drawn from the mail server's own
+log against the ledger; exit code 0 only if it is complete. On failure the conditions, events and logs that tell why are printed.
+Nothing is left behind, also not on Ctrl-C.
+"""
+
+import argparse
+import contextlib
+import json
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from demo import mailboxes
+from demo.accounting import LEDGER, Acceptance, Account, account, parse_ledger
+from demo.current import CurrentClusterError, current_cluster
+from demo.progress import Progress
+from demo.target import NAMESPACE, OPERATOR_NAMESPACE, Target, own_node
+from demo.window import ShortWindow, soon
+from tests.cluster.debian import PackageError
+from tests.cluster.images import ImageError
+from tests.cluster.node import NodeError
+from tests.cluster.steps import StepError
+from tests.submission import journal
+from tests.submission.authority import in_directory
+
+FLEET = "main"
+_CHECKOUT = Path(__file__).parents[1]
+_OPERATOR = ("-n", OPERATOR_NAMESPACE, "deploy/warmup-fleet")
+_OPENS_AFTER, _LENGTH = timedelta(seconds=20), timedelta(seconds=110)
+_READY_SECONDS = 90
+_SETTLE_SECONDS = 20
+_LOOK_SECONDS = 2.5
+
+
+class DemoFailed(Exception):
+    """A step of the demo did not come to its end; the message says which and why."""
+
+
+def run(target: Target, progress: Progress) -> Account:
+    """The demo's whole path on a cluster, up to the account. Raises DemoFailed and the target's own errors."""
+    with progress.step("PostgreSQL and the mail server"):
+        _serve(target)
+    with progress.step("helm install warmup-fleet helm/warmup-fleet"):
+        _install(target)
+        for name in ("postgres", "submission"):
+            target.kubectl(
+                "rollout", "status", "-n", NAMESPACE, f"deploy/{name}", f"--timeout={_READY_SECONDS}s"
+            )
+    with progress.step("keys for the stored credentials: warmup keys new"):
+        keys = target.kubectl("exec", *_OPERATOR, "--", "warmup", "keys", "new").strip()
+        _secret(target, "main-keys", keys=keys)
+    window = soon(datetime.now(UTC), _OPENS_AFTER, _LENGTH)
+    progress.say("kubectl apply -f examples/fleet.yaml, its day shortened for the demo:")
+    progress.say(f'    timeZone: {window.zone}\n    schedule: {{from: "{window.start}", to: "{window.end}"}}')
+    manifest = _manifest(window)
+    target.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+    with progress.step("the operator takes the database: schema, ownership"):
+        _until_database(target)
+    with progress.step("warmup --fleet mail/main mailboxes import - < examples/mailboxes.csv"):
+        file = (_CHECKOUT / "examples" / "mailboxes.csv").read_text()
+        command = ("warmup", "--fleet", f"{NAMESPACE}/{FLEET}", "mailboxes", "import", "-")
+        progress.say(target.kubectl("exec", "-i", *_OPERATOR, "--", *command, stdin=file).strip())
+    quotas = dict.fromkeys(
+        mailboxes.addresses(file.splitlines()), int(manifest["spec"]["emailsPerMailboxPerDay"])
+    )
+    progress.say("kubectl get warmupfleets, until all is sent:")
+    _watch(target, progress, sum(quotas.values()), window.closes)
+    progress.say(target.kubectl("get", "pods", "-n", NAMESPACE))
+    with progress.step("the mail server's own log against the ledger"):
+        log = target.kubectl("exec", "-n", NAMESPACE, "deploy/submission", "--", "cat", "/log/events.jsonl")
+        ledger = target.kubectl(
+            *(
+                "exec",
+                "-n",
+                NAMESPACE,
+                "deploy/postgres",
+                "--",
+                "python",
+                "-m",
+                "demo.postgres",
+                "query",
+                LEDGER,
+            )
+        )
+    accepted = [
+        Acceptance(event.message_id, event.mail_from, event.rcpt_to)
+        for event in journal.parse(log.splitlines())
+        if event.kind == "accepted"
+    ]
+    return account(accepted, parse_ledger(ledger), quotas)
+
+
+def _serve(target: Target) -> None:
+    """What a real installation has already: a database and a mail server."""
+    target.kubectl("create", "namespace", NAMESPACE)
+    owner, worker = secrets.token_hex(16), secrets.token_hex(16)
+    _secret(target, "demo-postgres", owner=owner, worker=worker)
+    _secret(
+        target, "main-database-owner", url=f"postgresql://owner:{owner}@postgres.{NAMESPACE}.svc:5432/warmup"
+    )
+    _secret(target, "main-database", url=f"postgresql://worker:{worker}@postgres.{NAMESPACE}.svc:5432/warmup")
+    with tempfile.TemporaryDirectory(prefix="warmup-demo-") as folder:
+        identity = in_directory(Path(folder), mailboxes.SERVER)
+        authority = (Path(folder) / "ca.crt").read_text()
+    _secret(
+        target,
+        "demo-submission-tls",
+        **{"ca.crt": authority, "tls.crt": identity.certificate.decode(), "tls.key": identity.key.decode()},
+    )
+    _object(target, "ConfigMap", "main-ca", {"data": {"ca.crt": authority}})
+    file = (_CHECKOUT / "examples" / "mailboxes.csv").read_text()
+    _secret(target, "demo-submission-mailboxes", **{"mailboxes.csv": file})
+    for name in ("postgres.yaml", "submission.yaml"):
+        manifest = (_CHECKOUT / "demo" / name).read_text()
+        target.kubectl(
+            "apply",
+            "-f",
+            "-",
+            stdin=manifest.replace("localhost/warmup-demo:dev", target.image("warmup-demo")),
+        )
+
+
+def _install(target: Target) -> None:
+    repository, _, tag = target.image("warmup-operator").rpartition(":")
+    values = {
+        "image.repository": repository,
+        "image.tag": tag,
+        "workerImage": target.image("warmup-worker"),
+        "idleSeconds": "2",
+    }
+    settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+    chart = str(_CHECKOUT / "helm" / "warmup-fleet")
+    target.helm(
+        *("install", "warmup-fleet", chart, "-n", OPERATOR_NAMESPACE, "--create-namespace"),
+        *("--wait", "--timeout", f"{_READY_SECONDS}s", *settings),
+    )
+
+
+def _secret(target: Target, name: str, **data: str) -> None:
+    _object(target, "Secret", name, {"stringData": data})
+
+
+def _object(target: Target, kind: str, name: str, content: dict[str, Any]) -> None:
+    metadata = {"name": name, "namespace": NAMESPACE}
+    manifest = {"apiVersion": "v1", "kind": kind, "metadata": metadata, **content}
+    target.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+
+
+def _manifest(window: ShortWindow) -> dict[str, Any]:
+    manifest: dict[str, Any] = yaml.safe_load((_CHECKOUT / "examples" / "fleet.yaml").read_text())
+    manifest["spec"] |= {"timeZone": window.zone, "schedule": {"from": window.start, "to": window.end}}
+    return manifest
+
+
+def _fleet(target: Target) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        target.kubectl("get", "warmupfleet", "-n", NAMESPACE, FLEET, "-o", "json")
+    )
+    return found.get("status") or {}
+
+
+def _until_database(target: Target) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    message = "the operator has not said anything yet"
+    while time.monotonic() < deadline:
+        for condition in _fleet(target).get("conditions") or []:
+            if condition["type"] == "DatabaseReachable":
+                if condition["status"] == "True":
+                    return
+                message = f"{condition['reason']}: {condition['message']}"
+        time.sleep(0.5)
+    raise DemoFailed(f"the fleet's database was not reachable within {_READY_SECONDS} s: {message}")
+
+
+def _watch(target: Target, progress: Progress, due: int, closes: datetime) -> None:
+    """Show what kubectl shows until the operator counts every mail as sent, or a while after the window has closed."""
+    deadline = closes + timedelta(seconds=_SETTLE_SECONDS)
+    heading_said = False
+    while True:
+        heading, row = target.kubectl("get", "warmupfleets", "-n", NAMESPACE).splitlines()[:2]
+        if not heading_said:
+            progress.say(heading)
+            heading_said = True
+        progress.live(row)
+        today = _fleet(target).get("today") or {}
+        if today.get("sent", 0) >= due or datetime.now(UTC) > deadline:
+            progress.say(row)
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+def explain(target: Target, progress: Progress) -> None:
+    """Print what tells why a demo failed: conditions, events, pods, the last lines of the logs."""
+    looks = [
+        ("conditions", ("get", "warmupfleets", "-A", "-o", "jsonpath={range .items[*].status.conditions[*]}"
+                        "{.type}={.status} {.reason}: {.message}{'\\n'}{end}")),
+        ("events", ("get", "events", "-A", "--sort-by=.lastTimestamp")),
+        ("pods", ("get", "pods", "-A", "-o", "wide")),
+        ("operator", ("logs", *_OPERATOR, "--tail=40")),
+        ("workers", ("logs", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=warmup-worker", "--tail=25", "--prefix")),
+        ("postgres", ("logs", "-n", NAMESPACE, "deploy/postgres", "--tail=15")),
+        ("submission", ("logs", "-n", NAMESPACE, "deploy/submission", "--tail=15")),
+    ]  # fmt: skip
+    for title, command in looks:
+        progress.say(f"--- {title}")
+        try:
+            progress.say("\n".join(target.kubectl(*command, timeout=30).splitlines()[-60:]))
+        except Exception as error:
+            progress.say(f"cannot be had: {error}")
+
+
+@contextlib.contextmanager
+def explained(target: Target, progress: Progress) -> Iterator[None]:
+    """Whatever fails inside is explained while the cluster is still there."""
+    try:
+        yield
+    except Exception as error:
+        progress.say(f"failed: {error}")
+        explain(target, progress)
+        raise
+
+
+def demo(cluster: str, progress: Progress) -> Account:
+    """Bring the cluster up, run, and leave nothing behind."""
+    where = current_cluster if cluster == "current" else own_node
+    with where(progress) as target, explained(target, progress):
+        result = run(target, progress)
+        if not result.complete:
+            raise DemoFailed("\n".join([result.line("demo", progress.seconds), *result.discrepancies[:40]]))
+        return result
+
+
+def main() -> int:
+    """Read the arguments; the last line is the account."""
+    parser = argparse.ArgumentParser(prog="python -m demo.cluster", description="The demo on a real cluster.")
+    parser.add_argument("--cluster", choices=["own", "current"], default="own")
+    options = parser.parse_args()
+    progress = Progress("demo")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        result = demo(options.cluster, progress)
+    except KeyboardInterrupt:
+        progress.say("interrupted; everything that was started has ended")
+        return 130
+    except (
+        DemoFailed,
+        CurrentClusterError,
+        NodeError,
+        ImageError,
+        StepError,
+        PackageError,
+        subprocess.SubprocessError,
+    ) as error:
+        progress.say(f"failed: {error}")
+        return 1
+    print(result.line("demo", progress.seconds), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""Group commit: an unknown COMMIT is never sent and is closed later, a row the database rejects stops nobody else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from tests.integration.worker.fleet import QUICK, Fleet
+from tests.waiting import until
+from warmup_core.types import MailState
+from warmup_worker import claiming
+from warmup_worker.batches import Claims, Outcomes, in_halves
+from warmup_worker.claiming import Ask, Claim, NotClaimed, Refusal
+from warmup_worker.clock import DatabaseClock, boottime
+from warmup_worker.connection import Database, Rejected
+from warmup_worker.lease import Lease
+from warmup_worker.metrics import Metrics
+from warmup_worker.settling import Outcome
+
+
+@asynccontextmanager
+async def batches(
+    fleet: Fleet, database: Database, statement: float = 1.0
+) -> AsyncIterator[tuple[Claims, Outcomes]]:
+    timing, metrics = replace(QUICK, statement=statement, claim=statement + 1), Metrics(1)
+    lease = Lease(database, 1, timing, DatabaseClock(), "host", "0")
+    await lease.register()
+    outcomes = Outcomes(database, lease, timing, metrics)
+    claims = Claims(database, lease, outcomes, timing, metrics)
+    tasks = [asyncio.create_task(it.run()) for it in (lease, outcomes, claims)]
+    await until(lambda: lease.orders is not None, "the first heartbeat")
+    try:
+        yield claims, outcomes
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def planned(fleet: Fleet) -> list[int]:
+    await fleet.start()
+    ids = await fleet.enrol(4)
+    await fleet.plan(3)
+    return ids
+
+
+async def test_many_asks_are_answered_by_one_statement_each_for_itself(
+    fleet: Fleet, worker_database: Database, planned: list[int]
+) -> None:
+    await fleet.execute("UPDATE quotas SET spent = quota WHERE mailbox_id = :m", m=planned[0])
+    async with batches(fleet, worker_database) as (claims, outcomes):
+        answers = await asyncio.gather(
+            *(claims.ask(Ask(one, planned[at - 1], 0)) for at, one in enumerate(planned))
+        )
+        assert isinstance(answers[0], NotClaimed)
+        assert answers[0].reason is Refusal.QUOTA
+        granted = [it for it in answers if isinstance(it, Claim)]
+        assert len(granted) == 3
+        assert len({it.claimed_at for it in granted}) <= 3
+        assert outcomes.open_mails == {(it.day, it.mail_id) for it in granted}
+        await asyncio.gather(*(outcomes.hand_back(it, "handed back: test") for it in granted))
+        assert outcomes.open_mails == set()
+    assert await fleet.states() == {"failed": 3}
+
+
+async def test_a_send_given_up_while_its_claim_was_under_way_hands_the_claim_back(
+    fleet: Fleet, worker_database: Database, planned: list[int]
+) -> None:
+    async with batches(fleet, worker_database) as (claims, _):
+        async with fleet.engine.begin() as connection:
+            await connection.execute(text("SELECT FROM mailboxes FOR UPDATE"))
+            asking = asyncio.create_task(claims.ask(Ask(planned[0], planned[1], 0)))
+            await until(lambda: fleet.rows("SELECT 1 FROM pg_locks WHERE NOT granted"), "the claim waits")
+            asking.cancel()
+        await fleet.mails("failed", 1)
+    (row,) = await fleet.rows("SELECT reply FROM mails")
+    assert row.reply == "handed back: its send was given up meanwhile"
+
+
+async def test_a_claim_whose_commit_is_unknown_is_not_sent_and_closed_later(
+    fleet: Fleet, worker_database: Database, planned: list[int]
+) -> None:
+    """F23: the rows are written, the answer is lost."""
+    async with batches(fleet, worker_database) as (claims, outcomes):
+        # As a claim leaves the ledger whose COMMIT went through and whose reply did not.
+        async with worker_database.transaction() as connection:
+            identity = claims._lease.identity
+            assert identity is not None
+            (lost, known) = await claiming.claim(
+                connection,
+                identity,
+                1,
+                [Ask(planned[0], planned[1], 0), Ask(planned[2], planned[1], 0)],
+                60,
+                boottime(),
+            )
+        outcomes.open_mails.add((known.day, known.mail_id))
+        await outcomes.close_unknown()
+        await outcomes.written()
+        assert await fleet.states() == {"intent": 2}, "too young: it may be on its way yet"
+        await fleet.execute("UPDATE mails SET claimed_at = claimed_at - interval '10 s'")
+        await outcomes.close_unknown()
+        await outcomes.written()
+    rows = await fleet.rows("SELECT id, state, reply FROM mails ORDER BY id")
+    assert [(row.id, row.state) for row in rows] == [(lost.mail_id, "failed"), (known.mail_id, "intent")]
+    assert rows[0].reply == "handed back: the claim's commit was unknown"
+
+
+async def test_a_claim_that_runs_into_its_timeout_is_refused_and_leaves_nothing_for_ever(
+    fleet: Fleet, worker_database: Database, planned: list[int]
+) -> None:
+    """F26: a row lock held by somebody."""
+    database = Database(lambda: worker_database.url, 0.3)
+    try:
+        async with batches(fleet, database, statement=0.3) as (claims, outcomes):
+            async with fleet.engine.begin() as connection:
+                await connection.execute(text("SELECT FROM mailboxes FOR UPDATE"))
+                answer = await claims.ask(Ask(planned[0], planned[1], 0))
+                assert isinstance(answer, NotClaimed)
+                assert answer.reason is Refusal.DATABASE
+            answer = await claims.ask(Ask(planned[0], planned[1], 0))
+            assert isinstance(answer, Claim)
+            await outcomes.hand_back(answer, "handed back: test")
+    finally:
+        await database.close()
+
+
+async def test_an_outcome_the_database_rejects_stops_no_other_and_leaves_its_mail_open(
+    fleet: Fleet, worker_database: Database, planned: list[int]
+) -> None:
+    async with batches(fleet, worker_database) as (claims, outcomes):
+        answers = await asyncio.gather(
+            *(claims.ask(Ask(one, planned[at - 1], 0)) for at, one in enumerate(planned))
+        )
+        granted = [it for it in answers if isinstance(it, Claim)]
+        assert len(granted) == 4
+        for at, it in enumerate(granted):
+            reply = "250 \x00" if at == 2 else "250 ok"
+            outcomes.settle(
+                Outcome(it.mailbox_id, it.day, it.mail_id, MailState.SENT, "dot", reply, rest_ms=0)
+            )
+        await outcomes.written()
+        assert await fleet.states() == {"sent": 3, "intent": 1}
+        assert outcomes.open_mails == {(granted[2].day, granted[2].mail_id)}
+        await fleet.execute(
+            "UPDATE mails SET claimed_at = claimed_at - interval '10 s' WHERE state = 'intent'"
+        )
+        await outcomes.close_unknown()  # it is known: it must not be called failed
+        await outcomes.written()
+    assert await fleet.states() == {"sent": 3, "intent": 1}
+
+
+async def test_nothing_is_claimed_while_outcomes_wait_for_the_database(
+    fleet: Fleet, worker_database: Database, planned: list[int]
+) -> None:
+    async with batches(fleet, worker_database) as (claims, outcomes):
+        outcomes.caught_up = False
+        answer = await claims.ask(Ask(planned[0], planned[1], 0))
+        assert isinstance(answer, NotClaimed)
+        assert answer.reason is Refusal.DATABASE
+    assert await fleet.states() == {}
+
+
+async def test_halving_finds_each_bad_row_and_writes_all_others() -> None:
+    written: list[int] = []
+    aside: list[int] = []
+
+    async def write(rows: object) -> None:
+        assert isinstance(rows, list)
+        if any(one in {3, 7} for one in rows):
+            raise Rejected("no")
+        written.extend(rows)
+
+    await in_halves(list(range(10)), write, lambda one, _: aside.append(one))
+    assert sorted(written) == [0, 1, 2, 4, 5, 6, 8, 9]
+    assert aside == [3, 7]

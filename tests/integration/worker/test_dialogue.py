@@ -1,0 +1,274 @@
+"""The dialogue with a submission server: AUTH only inside verified TLS, the phase of each failure, and what the dot decides."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiosmtplib.auth import auth_plain_encode
+
+from tests.integration.worker.fleet import QUICK, password_of
+from tests.postgres.server import free_port
+from tests.submission import faults
+from tests.submission.accounts import derived
+from tests.submission.authority import Authority
+from tests.submission.faults import Step
+from tests.submission.server import Submission
+from warmup_core.types import MailState, Refused
+from warmup_worker.content import Mail
+from warmup_worker.mailer import Login, NotConnected, Server, Session, Verdict
+from warmup_worker.network import parse_networks
+from warmup_worker.trust import trusted_authorities
+
+ADDRESS = "ann@orchard.example"
+MAIL = Mail(
+    ADDRESS, "ben@depot.example", "<1@orchard.example>", b"Message-ID: <1@orchard.example>\r\n\r\nhello\r\n"
+)
+LOOPBACK = parse_networks(["127.0.0.0/8"])
+
+
+def context_of(server: Submission) -> ssl.SSLContext:
+    return server.authority.client_context()
+
+
+async def open_session(
+    server: Submission,
+    *,
+    context: ssl.SSLContext | None = None,
+    password: str = password_of(ADDRESS),
+    **changes: object,
+) -> Session:
+    where = replace(Server(server.host, server.port, "starttls"), **changes)  # type: ignore[arg-type]
+    return await Session.open(
+        where,
+        Login(ADDRESS, password),
+        context=context or context_of(server),
+        allowed=LOOPBACK,
+        local_hostname="client.example",
+        timing=QUICK,
+    )
+
+
+async def deliver(server: Submission, age: Callable[[], float] = lambda: 0.0) -> tuple[Verdict, Session]:
+    session = await open_session(server)
+    try:
+        return await session.deliver(MAIL, age), session
+    finally:
+        await session.quit()
+
+
+async def test_a_mail_is_sent_over_verified_tls(submission: Submission) -> None:
+    verdict, session = await deliver(submission)
+    assert verdict.state is MailState.SENT
+    assert verdict.reply.startswith("250 2.0.0 Ok: queued")
+    assert session.dotted is not None
+    (event,) = submission.journal.accepted
+    assert (event.mail_from, event.rcpt_to) == (ADDRESS, ("ben@depot.example",))
+
+
+async def test_tls_from_the_first_byte(submission: Submission) -> None:
+    async with Submission(derived(password_of), tls_port=0) as server:
+        session = await open_session(server, security="tls", port=server.tls_port)
+        assert (await session.deliver(MAIL, lambda: 0.0)).state is MailState.SENT
+        await session.quit()
+
+
+@asynccontextmanager
+async def bad_server(kind: str) -> AsyncIterator[tuple[Submission, ssl.SSLContext]]:
+    ours = Authority()
+    identity = {
+        "stripped": ours.issue("127.0.0.1"),
+        "expired": ours.issue("127.0.0.1", expired=True),
+        "wrong name": ours.issue("elsewhere.example"),
+        "unknown authority": Authority().issue("127.0.0.1"),
+    }[kind]
+    async with Submission(
+        derived(password_of), authority=ours, identity=identity, starttls=kind != "stripped", tls_port=0
+    ) as server:
+        yield server, ours.client_context()
+
+
+BAD = [
+    ("expired", "certificate has expired"),
+    ("wrong name", "not valid for '127.0.0.1'"),
+    ("unknown authority", "WARMUP_SMTP_CA_FILE"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "security"),
+    [
+        ("stripped", "does not offer STARTTLS", "starttls"),
+        *((*bad, security) for bad in BAD for security in ("starttls", "tls")),
+    ],
+)
+async def test_a_server_that_is_not_who_it_should_be_never_sees_the_login(
+    kind: str, words: str, security: str
+) -> None:
+    """F30."""
+    async with bad_server(kind) as (server, context):
+        port = server.port if security == "starttls" else server.tls_port
+        with pytest.raises(NotConnected, match=words) as caught:
+            await open_session(server, context=context, security=security, port=port)
+        assert caught.value.phase == "tls"
+        assert server.journal.of("auth") == []
+
+
+async def test_a_wrong_password_is_tried_once_and_told_without_it(submission: Submission) -> None:
+    with pytest.raises(NotConnected, match=r"535 5\.7\.8") as caught:
+        await open_session(submission, password="wrong-password")
+    assert caught.value.phase == "auth"
+    assert len(submission.journal.of("auth")) == 1
+    assert "wrong-password" not in str(caught.value)
+
+
+async def test_a_server_that_repeats_the_password_does_not_get_it_into_the_reason(
+    submission: Submission,
+) -> None:
+    submission.faults[Step.AUTH] = faults.refuse(f"535 no, {password_of(ADDRESS)} is wrong")
+    with pytest.raises(NotConnected, match=r"535 no, \*\*\* is wrong"):
+        await open_session(submission)
+    sent = auth_plain_encode(ADDRESS, password_of(ADDRESS)).decode()
+    submission.faults[Step.AUTH] = faults.refuse(f"535 no, PLAIN {sent} is wrong")
+    with pytest.raises(NotConnected, match=r"535 no, PLAIN \*\*\* is wrong"):
+        await open_session(submission)
+
+
+@pytest.mark.parametrize(
+    ("step", "phase"), [(Step.MAIL, "mail"), (Step.RCPT, "rcpt"), (Step.DATA, "data"), (Step.DOT, "dot")]
+)
+async def test_a_refusal_is_a_definite_failure_of_its_phase(
+    submission: Submission, step: Step, phase: str
+) -> None:
+    submission.faults[step] = faults.refuse("451 4.3.0 Try later")
+    verdict, session = await deliver(submission)
+    assert verdict == Verdict(MailState.FAILED, phase, "451 4.3.0 Try later")
+    assert (session.dotted is not None) == (step is Step.DOT)
+    assert submission.journal.accepted == []
+
+
+@pytest.mark.parametrize(("step", "phase"), [(Step.MAIL, "mail"), (Step.RCPT, "rcpt"), (Step.DATA, "data")])
+async def test_a_connection_lost_before_the_dot_is_known_undelivered(
+    submission: Submission, step: Step, phase: str
+) -> None:
+    submission.faults[step] = faults.drop
+    verdict, session = await deliver(submission)
+    assert (verdict.state, verdict.phase) == (MailState.FAILED, phase)
+    assert session.dotted is None
+
+
+@pytest.mark.parametrize("step", [Step.DOT, Step.REPLY])
+async def test_a_connection_lost_after_the_dot_leaves_the_mail_in_doubt(
+    submission: Submission, step: Step
+) -> None:
+    """F16: whether the server took it or not, we cannot know."""
+    submission.faults[step] = faults.drop
+    verdict, _ = await deliver(submission)
+    assert (verdict.state, verdict.phase) == (MailState.IN_DOUBT, "dot")
+    assert len(submission.journal.accepted) == (step is Step.REPLY)
+
+
+async def test_a_reply_that_comes_later_than_the_dialogues_deadline_is_still_awaited(
+    submission: Submission,
+) -> None:
+    """F17: the deadline ends at the dot."""
+    submission.faults[Step.REPLY] = faults.delay(QUICK.dialogue + 0.5)
+    verdict, _ = await deliver(submission)
+    assert verdict.state is MailState.SENT
+
+
+async def test_no_reply_to_the_dot_for_too_long_is_in_doubt(submission: Submission) -> None:
+    submission.faults[Step.REPLY] = faults.silence
+    session = await open_session(submission)
+    session._timing = replace(QUICK, reply=0.3)
+    verdict = await session.deliver(MAIL, lambda: 0.0)
+    assert (verdict.state, verdict.reply) == (MailState.IN_DOUBT, "no reply to the dot: no answer in time")
+
+
+@pytest.mark.parametrize("step", [Step.CONNECT, Step.MAIL, Step.RCPT, Step.DATA])
+async def test_one_deadline_for_the_whole_dialogue_up_to_the_dot(submission: Submission, step: Step) -> None:
+    """field-008: a server that keeps silent holds a slot for so long and no longer."""
+    submission.faults[step] = faults.silence
+    started = time.monotonic()
+    if step is Step.CONNECT:
+        with pytest.raises(NotConnected, match="no answer in time"):
+            await open_session(submission)
+    else:
+        verdict, session = await deliver(submission)
+        assert (verdict.state, verdict.reply) == (MailState.FAILED, "no answer in time")
+        assert session.dotted is None
+    assert QUICK.dialogue - 0.2 < time.monotonic() - started < QUICK.dialogue + 2
+
+
+async def test_a_server_without_a_goodbye_costs_nothing(submission: Submission) -> None:
+    """field-012."""
+    submission.faults[Step.QUIT] = faults.drop
+    verdict, _ = await deliver(submission)
+    assert verdict.state is MailState.SENT
+    submission.faults[Step.QUIT] = faults.silence
+    started = time.monotonic()
+    verdict, _ = await deliver(submission)
+    assert verdict.state is MailState.SENT
+    assert time.monotonic() - started < QUICK.goodbye + 1.5
+
+
+async def test_a_claim_too_old_for_mail_from_is_handed_back_before_a_word(submission: Submission) -> None:
+    verdict, session = await deliver(submission, lambda: QUICK.claim_to_mail + 0.1)
+    assert (verdict.state, verdict.handed_back, session.dotted) == (MailState.FAILED, True, None)
+    assert submission.journal.of("mail-from") == []
+
+
+async def test_a_claim_too_old_for_the_dot_gets_none(submission: Submission) -> None:
+    """F36: the body is written, the dot is not, and the server has accepted nothing."""
+    ages = iter([0.0, QUICK.claim])
+    verdict, session = await deliver(submission, lambda: next(ages))
+    assert (verdict.state, verdict.handed_back, session.dotted) == (MailState.FAILED, True, None)
+    assert len(submission.journal.of("mail-from")) == 1
+    await asyncio.sleep(0)
+    assert submission.journal.accepted == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "169.254.169.254", "10.0.0.1"])
+async def test_a_host_that_is_not_on_the_public_internet_is_refused_unless_allowed(host: str) -> None:
+    """F32: refused by its address, after resolution, before a packet is sent."""
+    with pytest.raises(NotConnected, match="allowedNetworks does not allow it") as caught:
+        await Session.open(
+            Server(host, 9, "starttls"),
+            Login(ADDRESS, "secret"),
+            context=ssl.create_default_context(),
+            allowed=(),
+            local_hostname="client.example",
+            timing=QUICK,
+        )
+    assert caught.value.phase == "connect"
+
+
+async def test_a_refused_connection_names_address_and_port() -> None:
+    port = free_port()
+    with pytest.raises(NotConnected, match=f"connection refused 127.0.0.1:{port}"):
+        await Session.open(
+            Server("127.0.0.1", port, "starttls"),
+            Login(ADDRESS, "secret"),
+            context=ssl.create_default_context(),
+            allowed=LOOPBACK,
+            local_hostname="client.example",
+            timing=QUICK,
+        )
+
+
+def test_a_changed_ca_file_is_trusted_without_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "ca.crt"
+    path.write_bytes(Authority("one").pem)
+    current = trusted_authorities(path)
+    before = current()
+    assert current() is before
+    path.write_bytes(Authority("one").pem + Authority("another of a longer name").pem)
+    assert "another of a longer name" in str(current().get_ca_certs())
+    path.write_text("no certificate")
+    assert "another of a longer name" in str(current().get_ca_certs())
+    with pytest.raises(Refused, match="no certificates"):
+        trusted_authorities(path)

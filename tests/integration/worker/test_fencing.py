@@ -1,0 +1,111 @@
+"""Two processes of one number, a resize under load, a frozen worker: nobody sends twice, nobody is left out."""
+
+import asyncio
+
+from sqlalchemy import text
+
+from tests.integration.worker.fleet import EAGER, Fleet
+from tests.submission import faults
+from tests.submission.faults import Step
+from tests.waiting import until
+from warmup_core import fleet as fleets
+from warmup_worker.engine import DRAINED, REPLACED, Engine
+
+
+async def test_a_second_process_of_the_number_replaces_the_first_which_ends_its_sends_and_goes(
+    fleet: Fleet,
+) -> None:
+    """F12."""
+    await fleet.start()
+    await fleet.enrol(6)
+    let_go = asyncio.Event()
+    fleet.server.faults[Step.REPLY] = faults.first(6, faults.hold(let_go))
+    older = Engine(fleet.settings(), "client.example")
+    running = asyncio.create_task(older.run())
+    await fleet.server.journal.until("accepted", 6)  # all six wait for the reply to their dot
+    async with fleet.worker() as newer:
+        await until(lambda: newer.report.account().reasons == {"in flight elsewhere": 6}, "it waits for them")
+        await until(lambda: older.report.draining, "the older one drains")
+        let_go.set()
+        assert await running == REPLACED
+        await fleet.mails("sent", 18)
+    await fleet.adds_up()
+    by = await fleet.rows("SELECT incarnation, count(*) AS n FROM mails GROUP BY 1 ORDER BY 1")
+    assert [row.n for row in by] == [6, 12]
+
+
+async def test_a_resize_under_load_moves_mailboxes_without_a_gap_or_a_second_owner(fleet: Fleet) -> None:
+    """F14: three workers, then two, while mails are in flight."""
+    fleet.server.faults[Step.REPLY] = faults.delay(0.1)
+    await fleet.start(EAGER.model_copy(update={"emails_per_mailbox_per_day": 8}), workers=1)
+    await fleet.enrol(12)
+    async with fleet.worker(1), fleet.worker(2), fleet.worker(3) as third:
+        await until(
+            lambda: third.report.readiness().reason.startswith("Worker 3 is beyond the count"), "ready"
+        )
+        assert third.report.readiness().ready
+        for sent, target in ((10, 3), (40, 2)):
+            await fleet.mails("sent", sent)
+
+            async def flipped(target: int = target) -> bool:
+                async with fleet.engine.begin() as connection:
+                    row = await fleets.read(connection)
+                    assert row is not None
+                    return await fleets.flip(connection, epoch=row.epoch, target=target)
+
+            await until(flipped, f"{target} workers")
+        await fleet.mails("sent", 96)
+    await fleet.adds_up()
+    assert await fleet.states() == {"sent": 96}
+    by_epoch = await fleet.rows("SELECT DISTINCT epoch, number FROM mails")
+    assert {(row.epoch, row.number) for row in by_epoch} >= {(1, 1), (2, 3), (3, 2)}
+    overlapping = await fleet.rows(
+        "SELECT 1 FROM mails a JOIN mails b ON a.mailbox_id = b.mailbox_id AND a.id < b.id"
+        " AND b.claimed_at < a.settled_at"
+    )
+    assert not overlapping, "a mailbox had two mails in flight"
+
+
+async def test_another_workers_intents_are_swept_by_whoever_lives(fleet: Fleet) -> None:
+    await fleet.start(workers=2)
+    await fleet.enrol(4)
+    await fleet.plan(3)
+    gone = await fleet.register(number=2, lease_seconds=0.1)
+    await fleet.execute(
+        "INSERT INTO mails (day, id, mailbox_id, recipient_id, k, state, number, incarnation, epoch, claimed_at)"
+        " VALUES (fleet_day(), nextval('mail_ids'), 1, 2, 0, 'intent', 2, :i, 1, clock_timestamp())",
+        i=gone.incarnation,
+    )
+    await fleet.execute("UPDATE quotas SET spent = 1 WHERE mailbox_id = 1")
+    await fleet.execute("UPDATE mailboxes SET in_flight = (SELECT id FROM mails) WHERE id = 1")
+    async with fleet.worker(1):
+        await fleet.mails("in_doubt", 1)
+    await fleet.adds_up()
+    (row,) = await fleet.rows("SELECT in_flight FROM mailboxes WHERE id = 1")
+    assert row.in_flight is None
+
+
+async def test_a_stop_before_registration_ends_at_once(fleet: Fleet) -> None:
+    """No schema yet: the worker waits, says so, and lets itself be stopped."""
+    async with fleet.engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    worker = Engine(fleet.settings(), "client.example")
+    running = asyncio.create_task(worker.run())
+    await until(lambda: "9999" in worker.report.readiness().reason, "the sentence about the schema")
+    assert not worker.report.readiness().ready
+    assert worker.report.dead() is None
+    worker.stop()
+    assert await running == DRAINED
+    assert await fleet.rows("SELECT * FROM workers") == []
+
+
+async def test_a_schema_that_is_mended_lets_the_worker_begin(fleet: Fleet) -> None:
+    await fleet.start()
+    await fleet.enrol(2)
+    (row,) = await fleet.rows("SELECT version_num FROM alembic_version")
+    await fleet.execute("UPDATE alembic_version SET version_num = '9999'")
+    async with fleet.worker() as worker:
+        await until(lambda: "9999" in worker.report.readiness().reason, "the sentence about the schema")
+        await fleet.execute("UPDATE alembic_version SET version_num = :v", v=row.version_num)
+        await fleet.mails("sent", 6)
+        assert worker.report.readiness().ready

@@ -1,0 +1,190 @@
+"""The worker as a process: killed, frozen, stopped at the worst moments. The server's journal is the judge."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.integration.worker.fleet import EAGER, QUICK, Fleet
+from tests.integration.worker.process import environment, started
+from tests.submission import faults
+from tests.submission.faults import Exchange, Step
+from tests.waiting import until
+
+
+async def test_killed_between_the_dot_and_the_record_the_mail_is_in_doubt_and_never_sent_again(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    """F19: the server has taken the mail, its 250 is under way, the worker dies."""
+    await fleet.start()
+    await fleet.enrol(4)
+    let_go = asyncio.Event()
+    fleet.server.faults[Step.REPLY] = faults.first(4, faults.hold(let_go))
+    with started(environment(fleet), tmp_path / "first.log") as process:
+        taken = await fleet.server.journal.until("accepted", 4, seconds=30)
+        assert await fleet.states() == {"intent": 4}
+        process.kill()
+    let_go.set()
+    names = {event.message_id for event in taken}
+    with started(environment(fleet), tmp_path / "second.log"):
+        await fleet.mails("in_doubt", 4, within=30)
+        await fleet.mails("sent", 8, within=30)
+        await asyncio.sleep(3 * QUICK.heartbeat)  # nothing more may come
+    assert await fleet.states() == {"in_doubt": 4, "sent": 8}
+    accepted = [event.message_id for event in fleet.server.journal.accepted]
+    assert len(accepted) == len(set(accepted)) == 12
+    assert names < set(accepted)
+    await fleet.adds_up()
+    assert {(row.spent, row.sent, row.in_doubt) for row in await fleet.rows("SELECT * FROM quotas")} == {
+        (3, 2, 1)
+    }
+
+
+@pytest.mark.parametrize("step", [Step.CONNECT, Step.AUTH, Step.MAIL, Step.RCPT, Step.DATA, Step.BODY])
+async def test_killed_before_the_dot_no_mail_goes_out_twice_and_all_others_are_sent(
+    fleet: Fleet, tmp_path: Path, step: Step
+) -> None:
+    """F15: with or without a claim, the ledger alone decides what the next process may send."""
+    await fleet.start()
+    await fleet.enrol(4)
+    reached = asyncio.Event()
+
+    async def stall(_: Exchange) -> str | None:
+        reached.set()
+        await asyncio.Event().wait()
+        return None
+
+    fleet.server.faults[step] = stall
+    with started(environment(fleet), tmp_path / "first.log") as process:
+        await asyncio.wait_for(reached.wait(), 30)
+        process.kill()
+    begun = (await fleet.states()).get("intent", 0)
+    assert begun == 0 if step in {Step.CONNECT, Step.AUTH} else begun >= 1
+    del fleet.server.faults[step]
+    with started(environment(fleet), tmp_path / "second.log"):
+        await fleet.mails("sent", 12 - begun, within=30)
+        await fleet.mails("in_doubt", begun, within=30)
+    assert await fleet.states() == {"sent": 12 - begun} | ({"in_doubt": begun} if begun else {})
+    assert len(fleet.server.journal.accepted) == 12 - begun
+    await fleet.adds_up()
+
+
+async def test_frozen_between_claim_and_dot_it_wakes_and_hands_back(fleet: Fleet, tmp_path: Path) -> None:
+    """F13 and F36: SIGSTOP until lease, claim and sweep have run out; another process has put its mails in doubt."""
+    await fleet.start(EAGER.model_copy(update={"emails_per_mailbox_per_day": 1}), workers=2)
+    await fleet.enrol(4)
+    let_go = asyncio.Event()
+    fleet.server.faults[Step.DATA] = faults.hold(let_go)
+    mine = {row.id for row in await fleet.rows("SELECT id FROM mailboxes WHERE id % 2 = 0")}
+    with started(environment(fleet), tmp_path / "frozen.log") as frozen:
+        await fleet.server.journal.until("mail-from", len(mine), seconds=30)
+        frozen.signal(signal.SIGSTOP)
+        fleet.server.faults.clear()
+        with started(environment(fleet, 2), tmp_path / "other.log"):
+            await fleet.mails("in_doubt", len(mine), within=30)
+            let_go.set()
+            frozen.signal(signal.SIGCONT)
+            # It knows that its dots were never written, takes the doubt back and sends under new names.
+            await fleet.mails("sent", 4, within=90)
+    await fleet.adds_up()
+    assert (await fleet.states()).get("in_doubt", 0) == 0
+    assert len(fleet.server.journal.accepted) == 4
+
+
+async def test_sigterm_drains_and_exits_with_zero(fleet: Fleet, tmp_path: Path) -> None:
+    """F20."""
+    await fleet.start()
+    await fleet.enrol(4)
+    fleet.server.faults[Step.REPLY] = faults.delay(1.0)
+    with started(environment(fleet), tmp_path / "log") as process:
+        await fleet.server.journal.until("accepted", 4, seconds=30)
+        process.signal(signal.SIGTERM)
+        process.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.popen.wait, 10) == 0
+    assert (await fleet.states()) == {"sent": 4}
+    assert "drained: sent=4 failed=0" in process.text()
+
+
+async def test_no_secret_reaches_the_log(fleet: Fleet, tmp_path: Path) -> None:
+    await fleet.start()
+    await fleet.enrol(3)
+    fleet.server.accounts = lambda login, password: None
+    url = fleet.url.replace("postgres@", "postgres:hidden-word@")
+    with started(environment(fleet, DATABASE_URL=url), tmp_path / "log") as process:
+        await until(
+            lambda: fleet.rows("SELECT 1 FROM mailboxes WHERE hold_reason IS NOT NULL"), "a refused login", 30
+        )
+        await until(lambda: "epoch 1" in process.text(), "the shard is read")
+    text = process.text()
+    for secret in ("hidden-word", "secret-of", "AAECAwQF"):
+        assert secret not in text
+
+
+async def test_a_rotated_database_password_arrives_without_a_restart(fleet: Fleet, tmp_path: Path) -> None:
+    await fleet.start()
+    await fleet.enrol(2)
+    path = tmp_path / "url"
+    path.write_text(fleet.url.replace("postgres@", "nobody@"))
+    environ = environment(fleet, DATABASE_URL_FILE=str(path))
+    del environ["DATABASE_URL"]
+    with started(environ, tmp_path / "log") as process:
+        await until(lambda: "not ready" in process.text(), "the refusal", 30)
+        path.write_text(fleet.url)
+        await fleet.mails("sent", 6, within=30)
+    assert "'nobody'" in process.text() or "nobody" in process.text()
+
+
+async def test_an_environment_that_cannot_be_used_is_refused_whole(fleet: Fleet, tmp_path: Path) -> None:
+    environ = {"PATH": os.environ["PATH"], "WARMUP_WORKER_ID": "main-1", "WARMUP_TELEMETRY_PORT": "x"}
+    with started(environ, tmp_path / "log") as process:
+        assert await asyncio.to_thread(process.popen.wait, 30) == 2
+    text = process.text()
+    assert "WARMUP_WORKER_ID='main-1' is not a whole number" in text
+    assert "apps.kubernetes.io/pod-index" in text
+    assert "WARMUP_TELEMETRY_PORT='x' is not a whole number" in text
+    assert "DATABASE_URL or DATABASE_URL_FILE is required" in text
+    assert "WARMUP_ENCRYPTION_KEYS or WARMUP_ENCRYPTION_KEYS_FILE is required" in text
+
+
+async def test_without_an_operator_worker_1_makes_the_fleet_and_flips_when_all_live(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    await fleet.enrol(4)
+    common = {
+        "WARMUP_WORKER_COUNT": "2",
+        "WARMUP_EMAILS_PER_MAILBOX_PER_DAY": "1",
+        "WARMUP_MAILBOX_COOLDOWN_MIN_MS": "0",
+        "WARMUP_MAILBOX_COOLDOWN_MAX_MS": "0",
+        "WARMUP_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "WARMUP_TIME_ZONE": "UTC",
+    }
+    with started(environment(fleet, 1, **common), tmp_path / "one.log") as one:
+        await until(lambda: "waiting for worker [2]" in one.text(), "it waits for the second", 30)
+        with started(environment(fleet, 2, **common), tmp_path / "two.log"):
+            await until(
+                lambda: fleet.rows("SELECT 1 FROM fleet WHERE worker_count = 2 AND epoch = 2"), "the flip", 30
+            )
+            await until(
+                lambda: fleet.rows("SELECT 1 FROM quotas HAVING count(*) = 4 AND sum(quota) = 4"),
+                "the plan",
+                30,
+            )
+            other = environment(fleet, 2, **{**common, "WARMUP_WORKER_COUNT": "5"})
+            with started(other, tmp_path / "three.log") as stray:
+                await until(lambda: "telemetry on" in stray.text(), "its port", 30)
+                port = stray.text().partition("telemetry on 127.0.0.1:")[2].split()[0]
+
+                async def sentence() -> str | None:
+                    async with (
+                        aiohttp.ClientSession() as client,
+                        client.get(f"http://127.0.0.1:{port}/readyz") as answer,
+                    ):
+                        text = await answer.text()
+                        return text if answer.status == 503 and "is 5 here" in text else None
+
+                assert "the fleet has 2 workers" in await until(sentence, "both values", 30)
+    partitions = await fleet.rows("SELECT 1 FROM pg_inherits WHERE inhparent = 'mails'::regclass")
+    assert len(partitions) > 5
