@@ -271,14 +271,19 @@ class Engine:
 
     async def _upkeep(self) -> None:
         """Sweep what dead workers left, and close claims of our own whose commit was unknown."""
+        trouble: str | None = None
         while True:
             await asyncio.sleep(self._timing.sweep_every * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             try:
                 async with self._database.reading() as connection:
                     swept = await sweep(connection, self._timing.sweep)
                 await self._outcomes.close_unknown()
-            except (Unreachable, Rejected):
-                continue  # the heartbeat tells of the outage
+            except (Unreachable, Rejected) as error:
+                if str(error) != trouble:
+                    log.warning("no sweep: %s", error)
+                trouble = str(error)
+                continue
+            trouble = None
             if swept:
                 self.metrics.swept.inc(swept)
                 log.warning("swept: %d mails of dead workers are in doubt", swept)
