@@ -32,7 +32,7 @@ def invisible(text: str) -> str | None:
 
 def canonical(text: str) -> str:
     """The form that is stored. Raises ValueError."""
-    address = text.strip()
+    address = unicodedata.normalize("NFC", text.strip())
     if found := invisible(address):
         raise ValueError(f"it holds the invisible character {found}")
     local, at, domain = address.rpartition("@")

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from warmup_core.spec import RULES, WarmupFleetSpec, WarmupFleetStatus
+from warmup_core.spec import WarmupFleetSpec, WarmupFleetStatus
+from warmup_core.spec_rules import RULES
 from warmup_core.types import API_VERSION, GROUP, KIND, PLURAL, VERSION
 
 _KEPT = {
