@@ -17,6 +17,7 @@ from warmup_worker.claiming import Ask, Claim, NotClaimed, Refusal
 from warmup_worker.clock import DatabaseClock, boottime
 from warmup_worker.connection import Database, Rejected
 from warmup_worker.lease import Lease
+from warmup_worker.limits import Limits
 from warmup_worker.metrics import Metrics
 from warmup_worker.settling import Outcome
 
@@ -29,7 +30,8 @@ async def batches(
     lease = Lease(database, 1, timing, DatabaseClock(), "host", "0")
     await lease.register()
     outcomes = Outcomes(database, lease, timing, metrics)
-    claims = Claims(database, lease, outcomes, timing, metrics)
+    limits = Limits(database, lease, timing, 1)
+    claims = Claims(database, lease, outcomes, limits, timing, metrics, asyncio.Event())
     tasks = [asyncio.create_task(it.run()) for it in (lease, outcomes, claims)]
     await until(lambda: lease.orders is not None, "the first heartbeat")
     try:

@@ -288,7 +288,7 @@ async def test_a_shard_of_many_pages_is_read_whole_and_only_its_own(
     )
     seen: list[int] = []
     for number in (1, 2):
-        portion = Portion(number, 2, fleet.day, 7)
+        portion = Portion(number, 2, fleet.day, EAGER.model_copy(update={"emails_per_mailbox_per_day": 7}))
         async for page in roster.everything(worker_database, portion):
             assert all(row.id % 2 == number - 1 and row.quota == 7 for row in page)
             seen += [row.id for row in page]
@@ -296,5 +296,5 @@ async def test_a_shard_of_many_pages_is_read_whole_and_only_its_own(
     assert {row.quota for row in await fleet.rows("SELECT quota FROM quotas")} == {7}
     await fleet.execute("UPDATE quotas SET spent = 5 WHERE mailbox_id = 2")
     async with worker_database.transaction() as connection:
-        rows = await roster.named(connection, Portion(1, 1, fleet.day, 3), [2, 3, 3001])
+        rows = await roster.named(connection, Portion(1, 1, fleet.day, EAGER), [2, 3, 3001])
     assert [(row.id, row.quota) for row in rows] == [(2, 5), (3, 3)], "never below what is spent"

@@ -191,6 +191,10 @@ def test_an_address_beyond_ascii_makes_a_mail_for_smtputf8_only() -> None:
         '"a"b"@tea.example',
         '"ada\r\nBcc: x"@tea.example',
         "ada@müller.example",
+        "ada@tea.example,ben@leaf.example",
+        "ada@tea.example>",
+        "@tea.example",
+        "ada@",
         "ada",
         "",
     ],
@@ -202,7 +206,9 @@ def test_what_could_break_out_of_a_header_is_refused(address: str) -> None:
         mail(claim(recipient=address))
 
 
-@pytest.mark.parametrize("name", ["Ada\r\nBcc: x@y.example", "Ada\x00", "A\x7fda", "A\u2028da"])
+@pytest.mark.parametrize(
+    "name", ["Ada\r\nBcc: x@y.example", "Ada\nb", "Ada\x00", "tab\there", "A\x7fda", "A\u2028da"]
+)
 def test_a_name_with_a_control_character_is_refused(name: str) -> None:
     with pytest.raises(Unwritable, match="control character"):
         mail(name=name)

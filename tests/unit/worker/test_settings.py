@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from warmup_core.settings import FleetSettings
 from warmup_core.types import Refused
 from warmup_worker.settings import read_settings
 from warmup_worker.timing import Timing
@@ -114,7 +115,7 @@ def test_the_fleets_own_settings_are_read_beside_a_count_only() -> None:
     wanted = read_settings({**GOOD, **fleet, "WARMUP_WORKER_COUNT": "4"}).wanted
     assert wanted is not None
     assert (wanted.worker_count, wanted.time_zone) == (4, "Europe/Berlin")
-    assert wanted.settings.model_dump() == {
+    assert wanted.settings.model_dump() == FleetSettings().model_dump() | {
         "emails_per_mailbox_per_day": 3,
         "window_from_seconds": 28_800,
         "window_to_seconds": 64_830,

@@ -49,7 +49,7 @@ def row(mailbox_id: int, read_at: float = 0.0, **changes: object) -> MailboxRow:
 
 def claim(mailbox: Mailbox, mail_id: int, day: date = DAY) -> Claim:
     at = datetime.fromtimestamp(OPENS, UTC)
-    return Claim(mailbox.id, mail_id, day, mailbox.spent, at, 2, "b@x.example", 0, 0.0)
+    return Claim(mailbox.id, mail_id, day, mailbox.spent, at, 2, "b@x.example", "Ben", 0, 0.0)
 
 
 class Sums(RuleBasedStateMachine):
