@@ -14,10 +14,9 @@ and ends in doubt, which is the truth.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import TypeVar
 
 from warmup_core.database import Unreachable
 from warmup_core.types import MailState
@@ -25,6 +24,7 @@ from warmup_worker import claiming, limiting, pausing, settling
 from warmup_worker.claiming import Ask, Claim, NotClaimed, Refusal
 from warmup_worker.clock import boottime
 from warmup_worker.connection import Database, Rejected
+from warmup_worker.halving import in_halves
 from warmup_worker.lease import Identity, Lease, Orders
 from warmup_worker.limits import Limits, Tokens
 from warmup_worker.metrics import Metrics
@@ -32,30 +32,12 @@ from warmup_worker.reactions import Pause
 from warmup_worker.settling import Deferral, Outcome
 from warmup_worker.timing import Timing
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 LARGEST = 1000
 """Most rows of one statement."""
 _LONGEST_PAUSE = 0.5
 """Seconds without a look at who came meanwhile, while no rate token is due."""
-
-
-async def in_halves(
-    rows: Sequence[T],
-    write: Callable[[Sequence[T]], Awaitable[None]],
-    set_aside: Callable[[T, Rejected], None],
-) -> None:
-    """Write rows together; on ``Rejected`` halve until the one that the database will not take stands alone."""
-    try:
-        await write(rows)
-    except Rejected as error:
-        if len(rows) == 1:
-            set_aside(rows[0], error)
-            return
-        middle = len(rows) // 2
-        await in_halves(rows[:middle], write, set_aside)
-        await in_halves(rows[middle:], write, set_aside)
 
 
 class Outcomes:
@@ -257,7 +239,14 @@ class Claims:
         answer: asyncio.Future[Claim | NotClaimed] = asyncio.get_running_loop().create_future()
         self._pending[ask.mailbox_id] = _Asked(ask, answer, boottime() + self._limits.patience)
         self._work.set()
-        return await answer
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if (
+                answer.done() and not answer.cancelled()
+            ):  # it was answered, and nobody is left to take the answer
+                self._give_up(answer.result())
+            raise
 
     def stop(self) -> None:
         """Claim nothing from now on; whoever still waits is refused. A statement in flight ends normally."""
@@ -390,7 +379,12 @@ class Claims:
     def _answer(self, future: asyncio.Future[Claim | NotClaimed], answer: Claim | NotClaimed) -> None:
         if isinstance(answer, NotClaimed):
             self._metrics.refused.labels(answer.label).inc()
-        if not future.done():
+        if future.done():
+            self._give_up(answer)
+        else:
             future.set_result(answer)
-        elif isinstance(answer, Claim):
+
+    def _give_up(self, answer: Claim | NotClaimed) -> None:
+        """Hand a claim back whose asker has gone."""
+        if isinstance(answer, Claim):
             self._outcomes.hand_back(answer, "handed back: its send was given up meanwhile")

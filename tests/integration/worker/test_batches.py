@@ -12,10 +12,11 @@ from tests.integration.worker.fleet import QUICK, Fleet
 from tests.waiting import until
 from warmup_core.types import MailState
 from warmup_worker import claiming
-from warmup_worker.batches import Claims, Outcomes, in_halves
+from warmup_worker.batches import Claims, Outcomes
 from warmup_worker.claiming import Ask, Claim, NotClaimed, Refusal
 from warmup_worker.clock import DatabaseClock, boottime
 from warmup_worker.connection import Database, Rejected
+from warmup_worker.halving import in_halves
 from warmup_worker.lease import Lease
 from warmup_worker.limits import Limits
 from warmup_worker.metrics import Metrics
@@ -78,6 +79,22 @@ async def test_a_send_given_up_while_its_claim_was_under_way_hands_the_claim_bac
             asking = asyncio.create_task(claims.ask(Ask(planned[0], planned[1], 0)))
             await until(lambda: fleet.rows("SELECT 1 FROM pg_locks WHERE NOT granted"), "the claim waits")
             asking.cancel()
+        await fleet.mails("failed", 1)
+    (row,) = await fleet.rows("SELECT reply FROM mails")
+    assert row.reply == "handed back: its send was given up meanwhile"
+
+
+async def test_a_send_given_up_with_its_claim_granted_and_not_yet_seen_hands_the_claim_back(
+    fleet: Fleet, worker_database: Database, planned: list[int]
+) -> None:
+    """Stepped by hand, as a task would: cancelled after the answer came and before it could be taken."""
+    async with batches(fleet, worker_database) as (claims, _):
+        asking = claims.ask(Ask(planned[0], planned[1], 0))
+        answer = asking.send(None)
+        await until(answer.done, "the claim is granted")
+        assert isinstance(answer.result(), Claim)
+        with pytest.raises(asyncio.CancelledError):
+            asking.throw(asyncio.CancelledError())
         await fleet.mails("failed", 1)
     (row,) = await fleet.rows("SELECT reply FROM mails")
     assert row.reply == "handed back: its send was given up meanwhile"
