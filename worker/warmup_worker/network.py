@@ -18,6 +18,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _METADATA = {ipaddress.ip_address("168.63.129.16")}
 """Azure's platform address, public by its number; the other clouds' are link-local or private."""
+_ADDRESS_SECONDS = 10.0
+"""For one address to answer, before the next one is tried."""
 
 
 class Forbidden(Exception):
@@ -77,16 +79,30 @@ async def resolve(host: str, port: int, allowed: Sequence[Network]) -> list[tupl
 
 async def connect(host: str, port: int, allowed: Sequence[Network]) -> socket.socket:
     """A connected socket to the first permitted address that answers. Raises Forbidden, OSError naming address and port."""
+    return await first_answer(await resolve(host, port, allowed))
+
+
+async def first_answer(
+    addresses: Sequence[tuple[str, int]], seconds: float = _ADDRESS_SECONDS
+) -> socket.socket:
+    """A socket connected to the first of these that answers within ``seconds``. Raises OSError naming each."""
     loop = asyncio.get_running_loop()
     failures: list[str] = []
-    for address, number in await resolve(host, port, allowed):
+    for address, number in addresses:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         candidate = socket.socket(family, socket.SOCK_STREAM)
         candidate.setblocking(False)
         try:
-            await loop.sock_connect(candidate, (address, number))
+            async with asyncio.timeout(seconds):
+                await loop.sock_connect(candidate, (address, number))
             candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return candidate
+        except TimeoutError as error:
+            candidate.close()
+            why_not = (
+                f"no answer within {seconds:g} s from" if error.errno is None else "connection timed out"
+            )
+            failures.append(f"{why_not} {address}:{number}")
         except OSError as error:
             candidate.close()
             why_not = os.strerror(error.errno).lower() if error.errno else str(error)

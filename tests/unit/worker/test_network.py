@@ -1,10 +1,11 @@
 """Which addresses a worker may connect to: the public internet, and what the fleet names."""
 
 import ipaddress
+import socket
 
 import pytest
 
-from warmup_worker.network import forbidden, parse_networks
+from warmup_worker.network import first_answer, forbidden, parse_networks
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,17 @@ def test_a_named_network_allows_its_addresses_and_no_others() -> None:
         assert forbidden(ipaddress.ip_address(address), allowed) is None
     for address in ("127.0.0.1", "169.254.169.254", "192.168.0.1"):
         assert forbidden(ipaddress.ip_address(address), allowed) is not None
+
+
+async def test_an_address_that_never_answers_costs_its_seconds_and_the_next_one_is_taken() -> None:
+    """A full queue of connections: the kernel drops what comes, as a firewall does."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as deaf,
+        socket.create_server(("127.0.0.1", 0)) as good,
+    ):
+        silent, answering = deaf.getsockname(), good.getsockname()
+        with socket.create_connection(silent):
+            with await first_answer([silent, answering], seconds=0.2) as found:
+                assert found.getpeername() == answering
+            with pytest.raises(OSError, match=f"no answer within 0.2 s from 127.0.0.1:{silent[1]}"):
+                await first_answer([silent], seconds=0.2)
