@@ -1,8 +1,8 @@
 """The worker's way to PostgreSQL: short transactions, each with its own deadline, every failure one exception.
 
 A transaction that raised may have been committed: the reply to COMMIT can be lost. So whoever writes here writes such that
-writing again, or not acting on what was perhaps written, is right. Three connections are a worker's whole budget: heartbeat,
-claims and outcomes never wait for each other, and readings of the shard come in short pieces between them.
+writing again, or not acting on what was perhaps written, is right. Three connections are a worker's whole budget: one is the
+heartbeat's own and waits for nothing; claims, outcomes and readings of the shard, which come in short pieces, share two.
 Fails: ``Unreachable`` with the reason, ``Rejected`` for data that the database will never take; a mistake of ours (a misused
 result, a wrong argument) is neither and comes through.
 """
@@ -21,7 +21,8 @@ from warmup_core import database
 from warmup_core.database import Unreachable
 from warmup_core.types import Refused
 
-CONNECTIONS = 3
+SHARED, HEARTBEAT = 2, 1
+"""Connections: for all of a worker's work, and for its heartbeat."""
 _READ_SECONDS = 30.0
 
 
@@ -30,14 +31,16 @@ class Rejected(Exception):
 
 
 class Database:
-    """A pool of at most three connections. ``current_url`` is asked before each new connection."""
+    """A pool of ``connections`` at most. ``current_url`` is asked before each new connection."""
 
-    def __init__(self, current_url: Callable[[], URL], statement_seconds: float) -> None:
+    def __init__(
+        self, current_url: Callable[[], URL], statement_seconds: float, connections: int = SHARED
+    ) -> None:
         self.url = current_url()
         self._statement_seconds = statement_seconds
         self._engine = database.create_engine(
             self.url,
-            pool_size=CONNECTIONS,
+            pool_size=connections,
             statement_seconds=_READ_SECONDS,
             connect_seconds=max(2.0, statement_seconds),
             current_url=current_url,

@@ -22,7 +22,7 @@ from warmup_core import __version__, limits, schema
 from warmup_core.database import Unreachable
 from warmup_worker.batches import Claims, Outcomes
 from warmup_worker.clock import DatabaseClock, boottime
-from warmup_worker.connection import Database, Rejected
+from warmup_worker.connection import HEARTBEAT, Database, Rejected
 from warmup_worker.coordinator import Coordinator
 from warmup_worker.gates import Gates
 from warmup_worker.keeper import Keeper
@@ -54,11 +54,12 @@ class Engine:
         timing = settings.timing
         self._settings, self._timing = settings, timing
         self._database = Database(settings.current_url, timing.statement)
+        self._heartbeats = Database(settings.current_url, timing.statement, HEARTBEAT)
         self._clock = DatabaseClock()
         self._wake, self._stop = asyncio.Event(), asyncio.Event()
         self.metrics = Metrics(settings.number)
         host = socket.gethostname()
-        self.lease = Lease(self._database, settings.number, timing, self._clock, host, __version__)
+        self.lease = Lease(self._heartbeats, settings.number, timing, self._clock, host, __version__)
         self.shard = Shard(boottime)
         self._outcomes = Outcomes(self._database, self.lease, timing, self.metrics)
         self._limits = Limits(self._database, self.lease, timing, settings.number)
@@ -131,6 +132,7 @@ class Engine:
             await asyncio.gather(*self._parts.values(), return_exceptions=True)
             await self.telemetry.close()
             await self._database.close()
+            await self._heartbeats.close()
             log.info("ended with exit code %d", code)
 
     async def _register(self) -> bool:

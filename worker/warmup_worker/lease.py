@@ -96,6 +96,8 @@ class Lease:
         self._last_beat = -float("inf")
         self.came_round = boottime()
         self.trouble: str | None = None
+        self._unreadable: str | None = None
+        """What is wrong with the fleet's settings, as it was logged."""
 
     @property
     def age(self) -> float:
@@ -202,8 +204,11 @@ class Lease:
         try:
             row = await fleet.read(connection)
         except ValidationError as error:
-            log.error("the fleet's settings cannot be read, the last good ones stay: %s", error)
+            if str(error) != self._unreadable:
+                log.error("the fleet's settings cannot be read, the last good ones stay: %s", error)
+            self._unreadable = str(error)
             return (known.owner, known.settings) if known else None
+        self._unreadable = None
         return (row.owner, row.settings) if row else None
 
     async def release(self) -> None:

@@ -1,7 +1,9 @@
 """Two processes of one number, a resize under load, a frozen worker: nobody sends twice, nobody is left out."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
+import pytest
 from sqlalchemy import text
 
 from tests.integration.worker.fleet import EAGER, Fleet
@@ -9,7 +11,9 @@ from tests.submission import faults
 from tests.submission.faults import Step
 from tests.waiting import until
 from warmup_core import fleet as fleets
+from warmup_worker.connection import SHARED
 from warmup_worker.engine import DRAINED, REPLACED, Engine
+from warmup_worker.lease import Lease
 
 
 async def test_a_second_process_of_the_number_replaces_the_first_which_ends_its_sends_and_goes(
@@ -109,3 +113,40 @@ async def test_a_schema_that_is_mended_lets_the_worker_begin(fleet: Fleet) -> No
         await fleet.execute("UPDATE alembic_version SET version_num = :v", v=row.version_num)
         await fleet.mails("sent", 6)
         assert worker.report.readiness().ready
+
+
+async def beats(lease: Lease, count: int) -> None:
+    """Wait for so many heartbeats that arrive."""
+    for _ in range(count):
+        before = lease.came_round
+
+        def arrived(before: float = before) -> bool:
+            return lease.came_round > before and lease.trusted
+
+        await until(arrived, "a heartbeat", 5)
+
+
+async def test_heartbeats_wait_for_no_other_work(fleet: Fleet) -> None:
+    await fleet.start()
+    async with fleet.worker() as worker, AsyncExitStack() as busy:
+        await until(lambda: worker.lease.orders, "the first heartbeat")
+        for _ in range(SHARED):
+            await busy.enter_async_context(worker._database.transaction(30))
+        await beats(worker.lease, 3)
+
+
+async def test_settings_that_cannot_be_read_are_told_once_and_the_last_good_ones_stay(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fleet.start()
+    async with fleet.worker() as worker:
+        await until(lambda: worker.lease.orders, "the first heartbeat")
+        await fleet.execute(
+            "UPDATE fleet SET settings = settings || '{\"reply_percent\": -1}', settings_version = settings_version + 1"
+        )
+        await until(lambda: "cannot be read" in caplog.text, "the fault is told")
+        await beats(worker.lease, 3)
+        orders = worker.lease.orders
+    assert orders is not None
+    assert orders.settings.reply_percent == EAGER.reply_percent
+    assert caplog.text.count("the fleet's settings cannot be read") == 1
