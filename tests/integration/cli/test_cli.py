@@ -253,3 +253,13 @@ async def test_an_unreachable_database_is_named_without_its_password() -> None:
     assert done.code == 1
     assert "127.0.0.1:1/warmup" in done.err
     assert done.err.count("\n") == 1
+
+
+async def test_a_worker_where_its_packages_are_not_is_told_so(tmp_path: Path) -> None:
+    """The operator's image: a package found first that lacks what the worker needs stands for the missing one."""
+    (tmp_path / "uvloop.py").write_text("raise ModuleNotFoundError(name='uvloop')")
+    (tmp_path / "aiosmtplib.py").write_text("raise ModuleNotFoundError(name='aiosmtplib')")
+    done = await warmup("worker", environ={"PYTHONPATH": str(tmp_path)})
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "The worker's packages are not here" in done.err
+    assert "worker's image" in done.err
