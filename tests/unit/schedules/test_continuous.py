@@ -107,6 +107,17 @@ def test_a_feasible_quota_is_met_and_another_is_named(situation: Situation, shar
     assert fleet.workers[0].most_in_flight <= situation.slots
 
 
+def test_a_burst_is_not_counted_on_to_the_last_mail() -> None:
+    """210 an hour for two mailboxes in eleven minutes: the bucket's five and one every 17.5 s would just make 22 each."""
+    for seed in range(30):
+        situation = Situation(
+            2, 684 * SECOND, (11 * SECOND, 22 * SECOND), SECOND, 2, ((210, HOUR),), True, str(seed)
+        )
+        possible = situation.feasible(100).possible
+        assert possible >= 19
+        assert len(situation.simulate(possible).claims) == 2 * possible
+
+
 def outage(kept: Pace) -> Fleet:
     """A fleet of four workers under 25 mails a minute that starts its day of 24 hours nine hours late."""
     plan = Window(OPENS, OPENS + 24 * HOUR)
