@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from warmup_core.limits import Limit
 from warmup_core.pacing import UNHINDERED, Pace, Window, slots, window
+from warmup_core.schedules import Interval
 
 _NOTHING = timedelta()
 _MICROSECOND = timedelta.resolution
@@ -142,6 +143,21 @@ def pace(length: timedelta, *, cooldown: timedelta, send: timedelta, bounds: Seq
     return Pace(
         gap=max((bound.turn for bound in spreading if bound.sharers == 1), default=_NOTHING),
         turn=max((bound.turn for bound in spreading if bound.sharers > 1), default=_NOTHING),
+    )
+
+
+def batches(interval: Interval, send: timedelta, sharers: int) -> Bound:
+    """What an ``Interval`` lets through: one batch a tick, or one every few ticks where a run takes longer than the interval.
+
+    ``sharers``: the mailboxes of one worker. Runs that the window's end cuts short are not counted off.
+    """
+    groups = -(-interval.batch // interval.concurrent)
+    run = groups * (interval.stagger_max + send + interval.batch_delay)
+    return Bound(
+        "pacing.interval.batchSize",
+        interval.batch,
+        interval.every * max(1, -(-run // interval.every)),
+        sharers,
     )
 
 

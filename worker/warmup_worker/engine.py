@@ -234,7 +234,10 @@ class Engine:
             if self._slots_taken >= slots:
                 return _ROUND_SECONDS
             if not self._limits.room(ready, orders.worker_count):
-                return min(_ROUND_SECONDS, max(0.001, self._limits.opens_at - boottime()))
+                wait = self._limits.opens_at - boottime()
+                return (
+                    min(_ROUND_SECONDS, wait) if wait > 0 else _ROUND_SECONDS
+                )  # each batch of claims wakes the loop
             mailbox = self.shard.begin(now)
             if mailbox is None:
                 next_wakes = [
@@ -267,6 +270,7 @@ class Engine:
 
     def _ended(self, turn: Turn, task: asyncio.Task[None]) -> None:
         self._turns.discard(turn)
+        self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             self.metrics.errors.labels("turn").inc()
             log.critical("the turn of mailbox %d broke", turn.mailbox.id, exc_info=error)

@@ -90,8 +90,7 @@ class Limits:
         self._database, self._lease, self._timing, self._number = database, lease, timing, number
         self.buckets: list[Bucket] = []
         self.scoped: dict[Kind, Limit] = {}
-        self.short: Kind | None = None
-        """The limit that could not give all that was asked for last; None while there is enough."""
+        self._short: tuple[Kind | None, float] = (None, 0.0)
         self.opens_at = -float("inf")
         """``boottime`` before which no connection is worth opening: no token comes in time."""
         self._obeyed: tuple[str, int] | None = None
@@ -99,6 +98,12 @@ class Limits:
         self._held: list[_Held] = []
         self._spent: deque[tuple[float, int]] = deque()
         self._known: set[str] = set()
+
+    @property
+    def short(self) -> Kind | None:
+        """The limit that could not give all that was asked for lately; None while there is enough."""
+        kind, until = self._short
+        return kind if boottime() < until else None
 
     @property
     def patience(self) -> float:
@@ -116,7 +121,7 @@ class Limits:
         self._obeyed, self._counts = version, counts
         self.buckets = buckets_of(orders.settings, self._number, self._timing)
         self.scoped = scoped_of(orders.settings, self._timing)
-        self.short, self.opens_at = None, -float("inf")
+        self._short, self.opens_at = (None, 0.0), -float("inf")
 
     def room(self, ready: int, workers: int) -> bool:
         """Whether one more connection is worth opening beside ``ready`` ones that have no claim yet."""
@@ -144,13 +149,14 @@ class Limits:
             held.count -= count
         self._spent.append((boottime(), len(use_bys)))
         if len(use_bys) == wanted or reservation is None:
-            self.short = None
+            self._short = (None, 0.0)
             return Tokens(use_bys)
         if not reservation.current:
             self._lease.hurry()
             return Tokens(use_bys, _AGAIN_SECONDS)
-        self.short = next(it.kind for it in self.buckets if it.scope == reservation.short)
-        return Tokens(use_bys, reservation.wait, self.short)
+        short = next(it.kind for it in self.buckets if it.scope == reservation.short)
+        self._short = (short, boottime() + reservation.wait + self._timing.token)
+        return Tokens(use_bys, reservation.wait, short)
 
     def give_back(self, use_bys: Iterable[datetime | None]) -> None:
         """Take tokens back whose claims were surely not made."""

@@ -155,6 +155,7 @@ class Scene:
             log=self.log,
             environment={
                 "PATH": os.environ["PATH"],
+                "PYTHONPATH": os.pathsep.join(sys.path),
                 "KUBECONFIG": str(self.rights),
                 "WARMUP_LISTEN": self.address,
                 "WARMUP_WATCH_NAMESPACES": self.namespace,

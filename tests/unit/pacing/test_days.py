@@ -190,6 +190,18 @@ def test_a_window_that_the_clock_skips_is_accounted_for() -> None:
     assert answer == Wake(None, WakeReason.NO_WINDOW)
 
 
+def test_a_skipped_window_at_midnight_belongs_to_the_day_it_would_open_on() -> None:
+    """Chile's clock goes from 24:00 to 01:00."""
+    santiago, skipped = ZoneInfo("America/Santiago"), date(2026, 9, 6)
+
+    def found(day: date) -> list[date]:
+        return [opens_on for opens_on, _ in windows_in(quota_day(day, santiago), santiago, 0, HOUR)]
+
+    assert found(skipped - ONE_DAY) == [skipped - ONE_DAY]
+    assert found(skipped) == [skipped]
+    assert found(skipped + ONE_DAY) == [skipped + ONE_DAY]
+
+
 def test_the_soonest_of_a_days_portions() -> None:
     day = quota_day(FRIDAY, UTC_ZONE)
     found = windows_in(day, LOS_ANGELES, 14 * HOUR, 22 * HOUR)

@@ -8,9 +8,19 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from warmup_core.feasibility import Bound, Feasibility, clock_change, feasible, feasible_in_a_row, pace, words
+from warmup_core.feasibility import (
+    Bound,
+    Feasibility,
+    batches,
+    clock_change,
+    feasible,
+    feasible_in_a_row,
+    pace,
+    words,
+)
 from warmup_core.limits import TOKEN_SECONDS, Limit, limit
 from warmup_core.pacing import Pace, Window
+from warmup_core.schedules import Interval
 
 SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=seconds) for seconds in (1, 60, 3_600, 86_400))
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -41,17 +51,31 @@ def thirty_a_day(*bounds: Bound) -> Feasibility:
 def test_the_mailboxes_of_a_worker_in_the_schemes_table(
     batch: int, minutes: int, mailboxes: int, possible: int
 ) -> None:
-    answer = thirty_a_day(Bound("pacing.interval.batchSize", batch, minutes * MINUTE, mailboxes))
+    interval = Interval(every=minutes * MINUTE, batch=batch, concurrent=50, batch_delay=2 * SECOND)
+    answer = thirty_a_day(batches(interval, 8 * SECOND, mailboxes))
     assert answer.possible == possible
     assert answer.ok == (possible >= 30)
 
 
 def test_a_hundred_workers_of_the_scheme_are_not_enough_for_100_000_mailboxes() -> None:
-    answer = thirty_a_day(Bound("pacing.interval.batchSize", 200, 10 * MINUTE, 1_000))
+    interval = Interval(every=10 * MINUTE, batch=200, concurrent=50, batch_delay=2 * SECOND)
+    answer = thirty_a_day(batches(interval, 8 * SECOND, 1_000))
     assert answer.reason == (
         "pacing.interval.batchSize of 200 lets 28 of the 30 mails of each of 1000 mailboxes through in 24h;"
         " it has to be at least 209"
     )
+
+
+def test_a_run_that_takes_longer_than_its_interval_costs_ticks() -> None:
+    """Ten groups of 20 with 100 s each take 16 minutes and 40 s: every second tick of ten minutes is lost."""
+    interval = Interval(
+        every=10 * MINUTE, batch=200, concurrent=20, batch_delay=2 * SECOND, stagger_max=2 * SECOND
+    )
+    assert batches(interval, 8 * SECOND, 1_000) == Bound("pacing.interval.batchSize", 200, 10 * MINUTE, 1_000)
+    assert batches(interval, 96 * SECOND, 1_000) == Bound(
+        "pacing.interval.batchSize", 200, 20 * MINUTE, 1_000
+    )
+    assert batches(interval, 56 * SECOND, 1_000).period == 10 * MINUTE
 
 
 def test_limits_that_are_too_low_are_all_named_with_the_value_they_need() -> None:
@@ -156,7 +180,7 @@ def test_the_pace_is_that_of_the_tightest() -> None:
     bounds = [
         Bound("limits.perMinute", 10, MINUTE, 40),
         Bound("limits.perHour", 1_200, HOUR, 40),
-        Bound("limits.providers.gmail", 500, DAY),
+        Bound("limits.providers.depot", 100, DAY),  # never in the way of 100 in ten hours
     ]
     assert pace(10 * HOUR, cooldown=2 * MINUTE, send=3 * MINUTE, bounds=bounds) == Pace(
         3 * MINUTE, 4 * MINUTE
