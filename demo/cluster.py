@@ -247,7 +247,8 @@ def main() -> int:
     parser.add_argument("--cluster", choices=["own", "current"], default="own")
     options = parser.parse_args()
     progress = Progress("demo")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts its background jobs with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         result = demo(options.cluster, progress)
     except KeyboardInterrupt:

@@ -198,7 +198,8 @@ def run(directory: Path, progress: Progress) -> Account:
 def main() -> int:
     """Run, account, and say so in the last line."""
     progress = Progress("try")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts its background jobs with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="warmup-try-") as folder:
             result = run(Path(folder), progress)

@@ -17,6 +17,7 @@ import string
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,6 +77,8 @@ class Boot:
             self.control_plane.start()
             self._start_node()
             self._wait("kubelet", self._node_is_ready)
+            # Fails where the kernel lacks what Services need, which pods would notice one by one.
+            self._wait("kube-proxy", lambda: _answers("http://127.0.0.1:10256/healthz"))
             imported.result()
 
     def watch(self) -> str:
@@ -152,6 +155,14 @@ class Boot:
             )
             log = self._log(name)
             raise BootError(f"{name} {problem}; the end of {log}:\n{processes.last_lines(log)}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _succeeds(command: list[str]) -> bool:

@@ -216,12 +216,14 @@ class Node:
                     pipe.close()
             self._supervisor = None
         elif (running := self._processes()) is not None:
-            os.kill(running[0], signal.SIGTERM)
-            deadline = time.monotonic() + _DOWN_WITHIN
-            while self.running:
-                if time.monotonic() > deadline:
+            supervisor = os.pidfd_open(running[0])
+            try:
+                os.kill(running[0], signal.SIGTERM)
+                # The process's end, not the lock's: it gives that back a moment before it is gone itself.
+                if not select.select([supervisor], [], [], _DOWN_WITHIN)[0]:
                     raise NodeError(f"the node's supervisor, process {running[0]}, does not end")
-                time.sleep(0.05)
+            finally:
+                os.close(supervisor)
 
 
 def _words(argv: Sequence[str | Path]) -> str:
