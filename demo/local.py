@@ -78,6 +78,7 @@ def workers(setting: Setting, window: ShortWindow) -> Iterator[list[subprocess.P
                 "WARMUP_WORKER_ID": str(number),
                 "WARMUP_WORKER_COUNT": str(WORKERS),
                 "WARMUP_EMAILS_PER_MAILBOX_PER_DAY": str(QUOTA),
+                "WARMUP_RAMP_TYPE": "None",
                 "WARMUP_MAILBOX_COOLDOWN_MIN_MS": "1000",
                 "WARMUP_MAILBOX_COOLDOWN_MAX_MS": "2000",
                 "WARMUP_WINDOW_FROM": window.start,
