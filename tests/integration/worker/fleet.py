@@ -207,11 +207,12 @@ class Fleet:
         return Identity(number, rows[0].incarnation)
 
     async def plan(self, quota: int) -> None:
-        """Today's quota for every mailbox."""
+        """Today's quota for every mailbox, as a worker leaves it that has planned the day."""
         await self.execute(
             "INSERT INTO quotas (day, mailbox_id, quota) SELECT fleet_day(), id, :quota FROM mailboxes",
             quota=quota,
         )
+        await self.execute("UPDATE mailboxes SET ramp_on = fleet_day(), ramp_day = 0")
 
     async def adds_up(self) -> None:
         """Check the ledger against itself and against the server's own journal."""
