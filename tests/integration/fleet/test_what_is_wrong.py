@@ -337,9 +337,20 @@ async def test_an_event_that_cannot_be_posted_ends_no_look(scene: Scene) -> None
         binding = {"policyName": name, "validationActions": ["Deny"]}
         request("POST", bindings, {"metadata": {"name": name}, "spec": binding})
 
+        probe = {
+            "metadata": {"name": "probe", "namespace": scene.namespace},
+            "eventTime": "2026-11-25T00:00:00.000000Z",
+            "reportingController": "test/probe",
+            "reportingInstance": "probe",
+            "action": "Probe",
+            "reason": "Probe",
+            "type": "Normal",
+            "regarding": {"kind": "Pod", "name": "probe", "namespace": scene.namespace},
+        }
+
         def in_force() -> bool:
             try:
-                request("POST", events, {"metadata": {"name": "probe"}})
+                request("POST", f"{events}?dryRun=All", probe)
             except urllib.error.HTTPError as error:
                 return b"no events here" in error.read()
             return False
