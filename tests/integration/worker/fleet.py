@@ -86,7 +86,9 @@ class Fleet:
         """
         zone, noon = about_noon(datetime.now(UTC))
         quota = settings.emails_per_mailbox_per_day
-        closes = max(int(noon * quota / (quota - 0.1)), noon + 180)  # slots of a large quota are shorter than a test
+        closes = max(
+            int(noon * quota / (quota - 0.1)), noon + 180
+        )  # slots of a large quota are shorter than a test
         settings = settings.model_copy(update={"window_to_seconds": closes})
         async with self.engine.begin() as connection:
             await fleet.own(
