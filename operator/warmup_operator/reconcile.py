@@ -17,7 +17,7 @@ from warmup_core.capacity import Sizing
 from warmup_core.fleet import Owner
 from warmup_core.spec import WorkersStatus
 from warmup_operator import apply, kube, observe, readiness, resize, resources, status
-from warmup_operator.kube import Kube
+from warmup_operator.kube import Kube, KubernetesError
 from warmup_operator.metrics import Metrics
 from warmup_operator.observe import Observed
 from warmup_operator.postgres import FleetDatabase, View
@@ -138,7 +138,7 @@ class Reconciler:
             counts = f"From {view.row.worker_count} to {step.flip_to} workers"
             message = f"{counts}, epoch {view.row.epoch + 1}: {step.reason}."
             _log.info("%s/%s: %s", self._namespace, self._name, message)
-            await self._kube.tell(fleet, Turn(False, "Resized", message))
+            await self._tell(fleet, Turn(False, "Resized", message))
         return True
 
     async def _end(self) -> None:
@@ -182,7 +182,14 @@ class Reconciler:
             self._counted_at = self._monotonic()
         for turn in turns:
             _log.info("%s/%s: %s %s", self._namespace, self._name, turn.reason, turn.message)
+            await self._tell(fleet, turn)
+
+    async def _tell(self, fleet: Json, turn: Turn) -> None:
+        """An event. One that cannot be posted ends no look: the status says the same."""
+        try:
             await self._kube.tell(fleet, turn)
+        except KubernetesError as error:
+            _log.warning("%s/%s: no event %s: %s", self._namespace, self._name, turn.reason, error)
 
     async def _obstacles(self, seen: Observed, decision: Decision) -> list[str]:
         """Only while workers are missing: what the cluster says of the pods that do not come up."""

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.fleet.conftest import CHART, helm
 from tests.integration.fleet.scene import ACCOUNT, Scene, enrol, live
+from warmup_operator import settings
 
 FLEET_KINDS = {"warmupfleets", "warmupfleets/status"}
 
@@ -41,6 +42,8 @@ def test_one_operator_at_a_time_with_nothing_it_does_not_need(
     pod = deployment["spec"]["template"]["spec"]
     [container] = pod["containers"]
     assert container["image"] == "ghcr.io/warmup-fleet/operator:0.1.0"
+    variables = {it["name"]: it.get("value") for it in container["env"]}
+    assert variables["WARMUP_WORKER_IMAGE"] == settings.from_environment({}).worker_image
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}

@@ -1,6 +1,7 @@
 """What a user gets wrong is said in a condition and an event, with the cure, and mends itself once it is mended."""
 
 import socket
+import urllib.error
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -310,3 +311,57 @@ async def test_a_quota_of_the_namespace_is_repeated_in_the_clusters_own_words(
     await until(lambda: "exceeded quota: few" in scene.condition().get("message", ""), "the quota is named")
     assert scene.condition()["message"].startswith("3 of 5 workers are live")
     assert (await count_of(engine))[0] == 0
+
+
+async def test_an_event_that_cannot_be_posted_ends_no_look(scene: Scene) -> None:
+    """A policy of the cluster refuses them: the status says the same all the same."""
+    policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+    bindings = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+    events, name = scene.path("apis/events.k8s.io/v1", "events"), f"no-events-{scene.namespace}"
+    rules = [
+        {
+            "apiGroups": ["events.k8s.io"],
+            "apiVersions": ["v1"],
+            "resources": ["events"],
+            "operations": ["CREATE"],
+        }
+    ]
+    here = {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}}
+    policy = {
+        "matchConstraints": {"namespaceSelector": here, "resourceRules": rules},
+        "validations": [{"expression": "false", "message": "no events here"}],
+    }
+    request = scene.control_plane.request
+    request("POST", policies, {"metadata": {"name": name}, "spec": policy})
+    try:
+        binding = {"policyName": name, "validationActions": ["Deny"]}
+        request("POST", bindings, {"metadata": {"name": name}, "spec": binding})
+
+        probe = {
+            "metadata": {"name": "probe", "namespace": scene.namespace},
+            "eventTime": "2026-11-25T00:00:00.000000Z",
+            "reportingController": "test/probe",
+            "reportingInstance": "probe",
+            "action": "Probe",
+            "reason": "Probe",
+            "type": "Normal",
+            "regarding": {"kind": "Pod", "name": "probe", "namespace": scene.namespace},
+        }
+
+        def in_force() -> bool:
+            try:
+                request("POST", f"{events}?dryRun=All", probe)
+            except urllib.error.HTTPError as error:
+                return b"no events here" in error.read()
+            return False
+
+        await until(in_force, "events are refused")
+        scene.create_fleet()
+        await scene.start_operator()
+        await scene.reason("SecretMissing")
+        await until(lambda: "no events here" in scene.log.read_text(), "the refusal is told")
+        assert "no event SecretMissing" in scene.log.read_text()
+        assert "warmup_operator_reconcile_errors_total{" not in (await scene.ask("/metrics"))[1]
+    finally:
+        request("DELETE", f"{bindings}/{name}")
+        request("DELETE", f"{policies}/{name}")

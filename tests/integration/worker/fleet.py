@@ -86,7 +86,10 @@ class Fleet:
         """
         zone, noon = about_noon(datetime.now(UTC))
         quota = settings.emails_per_mailbox_per_day
-        settings = settings.model_copy(update={"window_to_seconds": int(noon * quota / (quota - 0.1))})
+        closes = max(
+            int(noon * quota / (quota - 0.1)), noon + 180
+        )  # slots of a large quota are shorter than a test
+        settings = settings.model_copy(update={"window_to_seconds": closes})
         async with self.engine.begin() as connection:
             await fleet.own(
                 connection,
@@ -207,11 +210,12 @@ class Fleet:
         return Identity(number, rows[0].incarnation)
 
     async def plan(self, quota: int) -> None:
-        """Today's quota for every mailbox."""
+        """Today's quota for every mailbox, as a worker leaves it that has planned the day."""
         await self.execute(
             "INSERT INTO quotas (day, mailbox_id, quota) SELECT fleet_day(), id, :quota FROM mailboxes",
             quota=quota,
         )
+        await self.execute("UPDATE mailboxes SET ramp_on = fleet_day(), ramp_day = 0")
 
     async def adds_up(self) -> None:
         """Check the ledger against itself and against the server's own journal."""
