@@ -122,7 +122,7 @@ class Telemetry:
         for metric in self._registry.collect():
             for sample in metric.samples:
                 if sample.name.endswith("_total"):
-                    label = "_".join(sample.labels.values())
+                    label = "_".join(sample.labels.values()).replace("-", "_")
                     figures["_".join(filter(None, [sample.name.removesuffix("_total"), label, "total"]))] = (
                         int(sample.value)
                     )

@@ -23,7 +23,7 @@ async def own(engine: AsyncEngine, workers: int = 1, **settings: Any) -> FleetRo
             Owner("c", "mail", "main", "uid"),
             generation=1,
             token="t0ken",
-            settings=FleetSettings(emails_per_mailbox_per_day=10, **settings),
+            settings=FleetSettings(emails_per_mailbox_per_day=10, ramp_type="None", **settings),
             time_zone="UTC",
             paused=False,
         )

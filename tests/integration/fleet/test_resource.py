@@ -53,10 +53,15 @@ def refused(scene: Scene, name: str = "main", **spec: Any) -> str:
 
 
 def test_the_api_server_fills_in_every_default(scene: Scene) -> None:
-    assert scene.create_fleet()["spec"] == {
+    assert scene.create_fleet(ramp={})["spec"] == {
         "emailsPerMailboxPerDay": 30,
         "timeZone": "UTC",
-        "schedule": {"from": "00:00", "to": "24:00"},
+        "ramp": {"type": "Linear", "start": 2, "step": 2},
+        "schedule": {
+            "days": ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"],
+            "from": "00:00",
+            "to": "24:00",
+        },
         "workers": {
             "min": 1,
             "max": 100,
@@ -66,6 +71,13 @@ def test_the_api_server_fills_in_every_default(scene: Scene) -> None:
             "terminationGracePeriodSeconds": 90,
         },
         "pacing": {"cooldown": {"min": "2m", "max": "5m"}},
+        "limits": {
+            "perMinute": 2500,
+            "perHour": 150000,
+            "providers": [{"name": "gmail", "perMailboxPerDay": 500}],
+        },
+        "recipients": {"replyPercent": 30},
+        "content": {},
         "smtp": {},
         "database": {
             "urlSecretRef": {"name": "main-database", "key": "url"},
