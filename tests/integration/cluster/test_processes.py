@@ -28,7 +28,8 @@ async def test_a_child_dies_when_we_are_killed(tmp_path: Path) -> None:
     )
     assert parent.stdout
     child = int(await parent.stdout.readline())
-    assert _runs(child)
+    # Killed before `setpriv` has arranged it, a parent takes no child along.
+    await until(lambda: Path(f"/proc/{child}/comm").read_text() == "sleep\n", "the child is what was started")
     parent.kill()
     await parent.wait()
     await until(lambda: not _runs(child), "the child is gone")
