@@ -116,20 +116,20 @@ async def test_a_schema_that_is_behind_is_named_and_upgraded(postgres: Postgres)
     assert done.code == 1
     [line] = done.err.splitlines()
     assert (
-        "The database is at schema none, this release needs 0001: run `warmup database upgrade` first."
+        "The database is at schema none, this release needs 0004: run `warmup database upgrade` first."
         in line
     )
     status = await warmup("database", "status", url=url)
     assert status.code == 1
-    assert status.out.startswith("schema     none (this release needs 0001: run `warmup database upgrade`)")
+    assert status.out.startswith("schema     none (this release needs 0004: run `warmup database upgrade`)")
     upgraded = await warmup("database", "upgrade", url=url)
-    assert (upgraded.code, upgraded.out) == (0, "The schema was at none and is at 0001 now.\n")
+    assert (upgraded.code, upgraded.out) == (0, "The schema was at none and is at 0004 now.\n")
     again = await warmup("database", "upgrade", url=url)
-    assert again.out == "The schema is at 0001; there is nothing to do.\n"
+    assert again.out == "The schema is at 0004; there is nothing to do.\n"
     assert (await warmup("mailboxes", "import", "-", url=url, stdin=ROWS)).code == 0
     status = await warmup("database", "status", url=url)
     assert status.out.splitlines() == [
-        "schema     0001 (up to date)",
+        "schema     0004 (up to date)",
         "fleet      none yet: nobody owns this database",
         "mailboxes  500 of 20 users",
     ]
