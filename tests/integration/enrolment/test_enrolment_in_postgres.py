@@ -27,7 +27,7 @@ async def one(engine: AsyncEngine, statement: str) -> object:
 
 
 def hundred(prefix: str = "m") -> str:
-    rows = [f"{prefix}{n}@d{n % 4}.example,u{n % 20},mail.example,pw{n},Name {n}" for n in range(100)]
+    rows = [f"{prefix}{n}@d{n % 4}.example,u{n % 20},mail.example,password-{n},Name {n}" for n in range(100)]
     return "\n".join(["email,user,smtp_host,password,display_name", *rows])
 
 
@@ -39,13 +39,13 @@ async def test_a_file_is_enrolled_with_its_users_and_sealed_passwords(engine: As
     assert (
         await one(
             engine,
-            "SELECT count(*) FROM credentials WHERE position('pw' IN encode(ciphertext, 'escape')) > 0",
+            "SELECT count(*) FROM credentials WHERE position('password' IN encode(ciphertext, 'escape')) > 0",
         )
         == 0
     )
     async with engine.connect() as connection:
         found = await mailboxes.enrolled(connection, KEYS)
-    assert found["m7@d3.example"].password == "pw7"
+    assert found["m7@d3.example"].password == "password-7"
     assert found["m7@d3.example"].user == "u7"
 
 
