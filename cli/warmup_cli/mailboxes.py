@@ -1,14 +1,13 @@
 """``warmup mailboxes``: enrol mailboxes from a file, and show what is enrolled."""
 
 import asyncio
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from warmup_cli import given
 from warmup_cli.connection import Source, transaction
 from warmup_core import addresses, enrolment, mailboxes
 from warmup_core.enrolment import EnrolmentFile, Plan
@@ -37,17 +36,8 @@ def import_(
     Columns: email, user, smtp_host, smtp_port (587), smtp_security (starttls or tls), username (the address), password,
     display_name. For a mailbox that is enrolled, only the columns present and not empty change.
     """
-    parsed = enrolment.parse(_read(file), encoding)
+    parsed = enrolment.parse(given.read(file), encoding)
     asyncio.run(_import(context.obj, parsed, dry_run))
-
-
-def _read(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise Refused(f"{file} cannot be read: {error.strerror}.") from None
 
 
 async def _import(source: Source, file: EnrolmentFile, dry_run: bool) -> None:

@@ -5,15 +5,14 @@ such object is refused whole, every fault with its line.
 """
 
 import json
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from warmup_cli import given
 from warmup_core.replies import RULES, Phase, Reaction, Scope, Verdict, classify
 from warmup_core.types import Refused
 
@@ -79,20 +78,11 @@ def explain(
     if (reply is None) == (jsonl is None):
         raise Refused("Give a reply or --jsonl with a file, one of the two.")
     if jsonl is not None:
-        for case in _cases(_read(jsonl)):
+        for case in _cases(given.read(jsonl)):
             typer.echo(_line(case))
         return
     lines = (reply or "").replace(r"\r\n", "\n").replace(r"\n", "\n")
     _show(classify(phase, lines, provider))
-
-
-def _read(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise Refused(f"{file} cannot be read: {error.strerror}.") from None
 
 
 def _cases(data: bytes) -> list[_Case]:
