@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from warmup_core.spec import WarmupFleetSpec, WarmupFleetStatus
+from warmup_core.spec import WarmupFleetSpec
 from warmup_core.spec_rules import RULES
+from warmup_core.spec_status import WarmupFleetStatus
 from warmup_core.types import API_VERSION, GROUP, KIND, PLURAL, VERSION
 
 _KEPT = {
@@ -29,7 +30,8 @@ COLUMNS: list[tuple[str, str, str, int]] = [
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Epoch", "integer", ".status.epoch", 1),
     ("In-Doubt", "integer", ".status.today.inDoubt", 1),
-    ("Sized-By", "string", ".status.workers.sizedBy", 1),
+    ("Yesterday", "string", ".status.yesterday", 1),
+    ("Sized-By", "string", ".status.sizing.by", 1),
     ("Message", "string", ".status.message", 1),
 ]
 """What ``kubectl get warmupfleets`` shows: name, type, JSONPath, priority (1: only with ``-o wide``)."""
@@ -50,10 +52,14 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any], path: str) -
     if "const" in node:
         node["enum"] = [node.pop("const")]
     node.pop("title", None)
-    node.pop("additionalProperties", None)
+    further = node.pop("additionalProperties", None)
+    if further is True:
+        node["x-kubernetes-preserve-unknown-fields"] = True
+    elif further:
+        node["additionalProperties"] = structural(further, definitions, f"{path}{{}}")
     properties = node.pop("properties", None)
     rules = node.pop("x-kubernetes-validations", None)
-    if unknown := set(node) - _KEPT:
+    if unknown := set(node) - _KEPT - {"additionalProperties", "x-kubernetes-preserve-unknown-fields"}:
         raise ValueError(f"{path}: no translation for {sorted(unknown)}")
     if "items" in node:
         node["items"] = structural(node["items"], definitions, f"{path}[]")
@@ -141,7 +147,7 @@ def build() -> dict[str, Any]:
 def render() -> str:
     """The CRD as YAML, with the line that says where it comes from."""
     text: str = yaml.safe_dump(build(), sort_keys=False, width=110, allow_unicode=True)
-    return "# Generated from core/warmup_core/spec.py by `make crd`. Do not edit.\n" + text
+    return "# Generated from core/warmup_core/spec.py and spec_status.py by `make crd`. Do not edit.\n" + text
 
 
 if __name__ == "__main__":

@@ -10,17 +10,21 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-from uuid import uuid4
+from typing import Any, Final
 
+import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from warmup_core import database_tls
 from warmup_core.types import Refused
 
+_PARAMETERS = database_tls.PARAMETERS | {"host", "port", "target_session_attrs"}
+"""Of a URL; the driver would stumble over any other."""
 _READ_ONLY = "25006"
 _REASONS = {
     "28P01": ("DatabasePasswordWrong", "the password for user {user!r} is wrong"),
@@ -44,8 +48,11 @@ class Unreachable(Exception):
         return self.message
 
 
-def parse_url(text: str) -> URL:
-    """A URL as people write it (postgres://, postgresql://, with sslmode) for asyncpg. Raises Refused."""
+def parse_url(text: str, authorities: str | None = None) -> URL:
+    """A URL as people write it (postgres://, postgresql://, with sslmode) for asyncpg; ``authorities``: PEM that came beside it.
+
+    Raises Refused.
+    """
     try:
         url = make_url(text.strip())
     except ArgumentError:
@@ -58,50 +65,47 @@ def parse_url(text: str) -> URL:
     if not url.database:
         faults.append("it names no database")
     mode = url.query.get("sslmode", "prefer")
-    if mode not in {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}:
-        faults.append(f"sslmode={mode} is none of disable, allow, prefer, require, verify-ca, verify-full")
+    if mode not in database_tls.MODES:
+        faults.append(f"sslmode={mode} is none of {', '.join(database_tls.MODES)}")
+    if others := sorted(url.query.keys() - _PARAMETERS):
+        faults.append(f"of its parameters these are not understood, leave them out: {', '.join(others)}")
     if faults:
-        raise Refused(f"The database URL {url.render_as_string(hide_password=True)} cannot be used.", faults)
-    return url.set(drivername="postgresql+asyncpg")
+        # Without its parameters: libpq takes a password there too.
+        shown = url.set(query={}).render_as_string(hide_password=True)
+        raise Refused(f"The database URL {shown} cannot be used.", faults)
+    url = url.set(drivername="postgresql+asyncpg")
+    return url if authorities is None else database_tls.with_authorities(url, authorities)
 
 
 def connect_args(url: URL) -> dict[str, Any]:
     """asyncpg's arguments for the libpq parameters of the URL that SQLAlchemy would not pass on. Raises Refused."""
-    arguments: dict[str, Any] = {
+    return {
         "statement_cache_size": 0,
         "prepared_statement_cache_size": 0,
-        "prepared_statement_name_func": lambda: f"__{uuid4()}__",
+        # Unnamed: a named one would stay on the server's side behind PgBouncer, for its goodbye goes to another connection.
+        "prepared_statement_name_func": lambda: "",
+        # Always there: a URL that has changed may say nothing of TLS any more.
+        "ssl": database_tls.secured(url),
     }
-    query = dict(url.query)
-    if mode := query.get("sslmode"):
-        arguments["ssl"] = mode
-    if root := query.get("sslrootcert"):
-        try:
-            context = ssl.create_default_context(cafile=str(root))
-        except OSError as error:
-            raise Refused(
-                f"The database URL names sslrootcert={root}, which cannot be read here: {error.strerror or error}."
-            ) from None
-        context.check_hostname = query.get("sslmode") == "verify-full"
-        arguments["ssl"] = context
-    return arguments
 
 
 def _for_dialect(url: URL) -> URL:
     """The URL without the libpq parameters that ``connect_args`` translates."""
-    return url.set(query={key: it for key, it in url.query.items() if key not in {"sslmode", "sslrootcert"}})
+    return url.set(query={key: it for key, it in url.query.items() if key not in database_tls.PARAMETERS})
 
 
 def create_engine(
     url: URL,
     *,
     pool_size: int,
-    statement_seconds: float,
+    statement_seconds: float | None,
     connect_seconds: float = 5.0,
     current_url: Callable[[], URL] | None = None,
+    keep_compiled: bool = True,
 ) -> AsyncEngine:
-    """An engine of at most ``pool_size`` connections whose statements end after ``statement_seconds`` on our side.
+    """An engine of at most ``pool_size`` connections whose statements end after ``statement_seconds`` on our side; None: never.
 
+    ``keep_compiled`` False saves a third of a megabyte an engine, for whoever has many and asks each of them rarely.
     ``current_url`` is asked before each new connection, so that a rotated password arrives without a restart. Raises Refused.
     """
     engine = create_async_engine(
@@ -112,6 +116,7 @@ def create_engine(
         pool_pre_ping=False,
         connect_args={**connect_args(url), "timeout": connect_seconds, "command_timeout": statement_seconds},
         hide_parameters=True,
+        query_cache_size=500 if keep_compiled else 0,
     )
 
     @event.listens_for(engine.sync_engine, "handle_error")
@@ -130,6 +135,17 @@ def create_engine(
             parameters.update(connect_args(fresh))
 
     return engine
+
+
+FAULTS: Final = (
+    DBAPIError,
+    PoolTimeout,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # also said of a session that the server has ended, until the end has arrived
+    OSError,
+)
+"""All that a statement fails with for the server's or the network's sake; a mistake of ours is none of them."""
 
 
 def sqlstate(error: BaseException | None) -> str | None:
@@ -154,6 +170,10 @@ def explain(error: BaseException, url: URL) -> Unreachable:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     if isinstance(cause, (TimeoutError, asyncio.TimeoutError)):
         return Unreachable("DatabaseTimeout", f"{where}: no answer in time.")
+    if isinstance(cause, asyncpg.InternalClientError):
+        return Unreachable("DatabaseUnreachable", f"{where}: the server has ended the session.")
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return Unreachable("DatabaseCertificateRefused", f"{where}: {database_tls.why_refused(cause, url)}")
     if isinstance(cause, OSError):
         return Unreachable("DatabaseUnreachable", f"{where}: {cause.strerror or cause}.")
     first_line = str(cause).splitlines()[0] if str(cause) else type(cause).__name__

@@ -14,9 +14,11 @@ So it is where the clocks change and two windows ask for more than the ceiling o
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from warmup_core.pacing import Wake, WakeReason, Window, window
+from warmup_core import pacing
+from warmup_core.pacing import UNHINDERED, Pace, Rhythm, Wake, WakeReason, Window, window
 
 _ONE_DAY = timedelta(days=1)
 
@@ -30,14 +32,65 @@ class Sending:
     quota: int
     spent_before: int = 0
 
+    def planned_by(self, at: datetime) -> int:
+        """The mails that are planned before an instant: the even share, rounded exactly so that all readers agree."""
+        whole = self.window
+        if whole.closes <= at:
+            return self.quota
+        if at <= whole.opens:
+            return 0
+        return (2 * self.quota * (at - whole.opens) + whole.length) // (2 * whole.length)
+
 
 @dataclass(frozen=True)
 class Portion:
-    """The part of a window inside one quota day, and the mails that are planned there."""
+    """The part of a window inside one quota day, the mails that are planned there, and how fast they may follow each other."""
 
     opens_on: date
     window: Window
     mails: int
+    pace: Pace = UNHINDERED
+
+    @cached_property
+    def rhythm(self) -> Rhythm:
+        """Its slots in seconds, made once for all mailboxes that share it. Only where it has mails."""
+        return pacing.rhythm(self.window, self.mails, self.pace)
+
+
+@dataclass(frozen=True, eq=False)
+class DayPlan:
+    """A mailbox's quota day, its portions in the order of time. Many mailboxes share one, so it is compared by identity."""
+
+    portions: tuple[Portion, ...]
+
+    @cached_property
+    def mails(self) -> int:
+        """The day's quota."""
+        return sum(portion.mails for portion in self.portions)
+
+    def expected(self, at: datetime) -> int:
+        """The mails whose slot is over by ``at``."""
+        return sum(int(pacing.elapsed(it.window, at) * it.mails) for it in self.portions)
+
+    def elapsed(self, at: datetime) -> float:
+        """The share of the day's mails whose time has passed, 0 to 1."""
+        if not self.portions:
+            return 0.0
+        return sum(pacing.elapsed(it.window, at) * it.mails for it in self.portions) / self.mails
+
+    def ahead(self, at: datetime) -> float:
+        """The share of the day's mails whose portion is not over, 0 to 1."""
+        if not self.portions:
+            return 0.0
+        return sum(it.mails for it in self.portions if at < it.window.closes) / self.mails
+
+    def left(self, at: datetime) -> timedelta:
+        """How much of the hours in which mails are sent is still to come."""
+        ends = (it.window for it in self.portions if at < it.window.closes)
+        return sum((it.closes - max(at, it.opens) for it in ends), timedelta())
+
+
+NOTHING = DayPlan(())
 
 
 def quota_day(day: date, zone: ZoneInfo) -> Window:
@@ -64,9 +117,9 @@ def _meet(plan: Window, day: Window) -> bool:
 def portions(day: Window, sendings: Iterable[Sending], ceiling: int) -> tuple[Portion, ...]:
     """How a quota day is shared among the windows in it, in the order of time. The day's quota is the sum of ``mails``."""
     inside = sorted((it for it in sendings if _meet(it.window, day)), key=lambda it: it.window.opens)
-    wanted = [max(0, _planned_by(day.closes, it) - it.spent_before) for it in inside]
+    wanted = [max(0, it.planned_by(day.closes) - it.spent_before) for it in inside]
     planned = [
-        min(want, _planned_by(day.closes, it) - _planned_by(day.opens, it))
+        min(want, it.planned_by(day.closes) - it.planned_by(day.opens))
         for it, want in zip(inside, wanted, strict=True)
     ]
     room = ceiling
@@ -84,19 +137,12 @@ def portions(day: Window, sendings: Iterable[Sending], ceiling: int) -> tuple[Po
     )
 
 
-def _planned_by(at: datetime, sending: Sending) -> int:
-    """The mails of a window that are planned before an instant: its even share, rounded exactly so that all readers agree."""
-    whole = sending.window
-    if whole.closes <= at:
-        return sending.quota
-    if at <= whole.opens:
-        return 0
-    return (2 * sending.quota * (at - whole.opens) + whole.length) // (2 * whole.length)
-
-
 def soonest(wakes: Sequence[Wake]) -> Wake:
-    """The answer of a day from the answers of its portions, in the order of time: the first that still has an instant."""
-    for found in wakes:
-        if found.at is not None:
-            return found
-    return wakes[-1] if wakes else Wake(None, WakeReason.QUOTA_MET)
+    """The answer of a day from the answers of its portions, in the order of time: the first that still has an instant.
+
+    Where none has, the reason is that of the first one that was not met.
+    """
+    if not wakes:
+        return Wake(None, WakeReason.QUOTA_MET)
+    unmet = [found for found in wakes if found.reason is not WakeReason.QUOTA_MET]
+    return next((found for found in wakes if found.at is not None), unmet[0] if unmet else wakes[-1])

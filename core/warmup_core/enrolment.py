@@ -1,19 +1,23 @@
 """What a file of mailboxes asks for, and what that changes. Pure: the file and what is enrolled come in, a plan goes out.
 
 Rules: a cell that is absent or empty changes nothing; a mailbox stays with its user; one bad row refuses the whole file, and
-every fault is named with its line and column. A new mailbox needs user, smtp_host and password; smtp_port is 587 unless given,
-smtp_security starttls (tls on port 465), username the address.
-Fails: ``Refused`` with every fault. No fault ever repeats a password.
+every fault is named with its line and column. A new mailbox needs user, smtp_host and either a password or oauth_application and
+refresh_token; smtp_port is 587 unless given, smtp_security starttls (tls on port 465), username the address. Its hours
+(window_from, window_to, time_zone, days) are the fleet's unless given, and again where the file says ``fleet``. Giving the other
+kind of login takes the present one away. A refresh token that the last import brought already changes nothing, though the
+provider has rotated it since.
+Fails: ``Refused`` with every fault. No fault ever repeats a password or a token.
 """
 
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from warmup_core import addresses, enrolment_file
+from warmup_core import addresses, enrolment_cells, enrolment_file, enrolment_lines, oauth
+from warmup_core.enrolment_cells import FLEET
 from warmup_core.enrolment_file import Record, Records
 from warmup_core.types import Refused
 
+HOURS = ("window_from", "window_to", "time_zone", "days")
 COLUMNS = (
     "email",
     "user",
@@ -22,10 +26,14 @@ COLUMNS = (
     "smtp_security",
     "username",
     "password",
+    "oauth_application",
+    "refresh_token",
+    "access_token",
     "display_name",
+    *HOURS,
 )
-REQUIRED_FOR_NEW = ("user", "smtp_host", "password")
-_LONGEST = 1024
+SECRETS = frozenset({"password", "refresh_token", "access_token"})
+_TOKENS = ("oauth_application", "refresh_token", "access_token")
 _SUMMARY = "The file cannot be used; nothing was written."
 
 
@@ -41,21 +49,32 @@ class Enrolment:
     smtp_security: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    oauth_application: str | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+    access_token: str | None = field(default=None, repr=False)
     display_name: str | None = None
+    window_from: int | str | None = None
+    window_to: int | str | None = None
+    time_zone: str | None = None
+    days: str | None = None
 
 
 @dataclass(frozen=True)
 class EnrolmentFile:
-    """The rows, the position (from 1) of each known column, and the headers that mean nothing here."""
+    """The rows, where each known column stands, in words, and the headers that mean nothing here."""
 
     rows: list[Enrolment]
-    columns: dict[str, int]
+    columns: dict[str, str]
     ignored: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A mailbox as it is, or shall be, enrolled. ``password`` None: what is stored does not open."""
+    """A mailbox as it is, or shall be, enrolled, with a password or an OAuth application; no password: it does not open.
+
+    ``window_from`` to ``days``: hours of its own (``warmup_core.hours.OwnHours``). ``imported``: the fingerprint of the refresh
+    token that the last import gave. ``refresh_token`` and ``access_token`` are set where they shall be written.
+    """
 
     email: str
     user: str
@@ -66,6 +85,14 @@ class Mailbox:
     password: str | None = field(repr=False)
     display_name: str
     id: int | None = None
+    oauth_application: str | None = None
+    imported: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    access_token: str | None = field(default=None, repr=False)
+    window_from: int | None = None
+    window_to: int | None = None
+    time_zone: str | None = None
+    days: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +114,8 @@ class Plan:
 
 def parse(data: bytes, encoding: str | None = None) -> EnrolmentFile:
     """Read a file. Raises Refused."""
-    records = enrolment_file.read(data, COLUMNS, encoding)
+    reader = enrolment_lines if enrolment_lines.recognised(data) else enrolment_file
+    records = reader.read(data, COLUMNS, encoding)
     rows, faults = [], []
     lines: dict[str, int] = {}
     for record in records.rows:
@@ -97,13 +125,11 @@ def parse(data: bytes, encoding: str | None = None) -> EnrolmentFile:
             continue
         first = lines.setdefault(addresses.identity(row.email), row.line)
         if first != row.line:
-            faults.append(
-                f"{_at(row.line, 'email', records.columns)}: {row.email} is on line {first} as well"
-            )
+            faults.append(f"{_at(row.line, 'email', records.places)}: {row.email} is on line {first} as well")
         rows.append(row)
     if faults:
         raise Refused(_SUMMARY, faults)
-    return EnrolmentFile(rows, records.columns, records.ignored)
+    return EnrolmentFile(rows, records.places, records.ignored)
 
 
 def plan(file: EnrolmentFile, enrolled: Mapping[str, Mailbox]) -> Plan:
@@ -113,7 +139,7 @@ def plan(file: EnrolmentFile, enrolled: Mapping[str, Mailbox]) -> Plan:
     for row in file.rows:
         present = enrolled.get(addresses.identity(row.email))
         if present is None:
-            missing = [name for name in REQUIRED_FOR_NEW if getattr(row, name) is None]
+            missing = [name for name in _required(row) if getattr(row, name) is None]
             for name in missing:
                 if name in file.columns:
                     faults.append(f"{_at(row.line, name, file.columns)}: it is empty, and {row.email} is new")
@@ -121,13 +147,17 @@ def plan(file: EnrolmentFile, enrolled: Mapping[str, Mailbox]) -> Plan:
                     lacking.setdefault(name, []).append(row)
             if not missing:
                 added.append(_new(row))
+                faults += _half_windows(row, added[-1])
         elif row.user is not None and row.user != present.user:
             faults.append(
                 f"{_at(row.line, 'user', file.columns)}: {row.email} belongs to the user {present.user!r}, the file "
                 f"says {row.user!r}; an import never moves a mailbox to another user"
             )
+        elif fault := _switch_fault(row, present):
+            faults.append(f"line {row.line}: {fault}")
         else:
             change = _change(row, present)
+            faults += _half_windows(row, change.mailbox)
             if change.columns:
                 changed.append(change)
             else:
@@ -135,7 +165,7 @@ def plan(file: EnrolmentFile, enrolled: Mapping[str, Mailbox]) -> Plan:
     for name, rows in lacking.items():
         faults.append(
             f"there is no column {name!r}, and {len(rows)} of the mailboxes are new, the first on line {rows[0].line}; "
-            f"the columns read: {', '.join(file.columns)}{_others(file.ignored)}"
+            f"the columns read: {', '.join(file.columns)}{_others(file.ignored)}{_or_tokens(name)}"
         )
     if faults:
         raise Refused(_SUMMARY, faults)
@@ -145,6 +175,43 @@ def plan(file: EnrolmentFile, enrolled: Mapping[str, Mailbox]) -> Plan:
 def _others(ignored: Iterable[str]) -> str:
     names = ", ".join(map(repr, ignored))
     return f", and without meaning here: {names}" if names else ""
+
+
+def _required(row: Enrolment) -> tuple[str, ...]:
+    """What a new mailbox needs."""
+    if row.oauth_application is not None or row.refresh_token is not None:
+        return "user", "smtp_host", "oauth_application", "refresh_token"
+    return "user", "smtp_host", "password"
+
+
+def _or_tokens(name: str) -> str:
+    return (
+        "; a mailbox without a password needs oauth_application and refresh_token"
+        if name == "password"
+        else ""
+    )
+
+
+def _switch_fault(row: Enrolment, present: Mailbox) -> str | None:
+    """Why a mailbox that logs in with a password cannot take what the row says of OAuth."""
+    if present.oauth_application is not None or row.password is not None:
+        return None
+    if row.refresh_token is not None and row.oauth_application is None:
+        return (
+            f"{present.email} logs in with a password; beside refresh_token the row needs oauth_application"
+        )
+    if row.oauth_application is not None and row.refresh_token is None:
+        return (
+            f"{present.email} logs in with a password; beside oauth_application the row needs refresh_token"
+        )
+    return None
+
+
+def _half_windows(row: Enrolment, mailbox: Mailbox) -> Iterator[str]:
+    """A window of a mailbox's own has two ends."""
+    if (mailbox.window_from is None) != (mailbox.window_to is None):
+        absent = "window_from" if mailbox.window_from is None else "window_to"
+        yield f"line {row.line}: {row.email} would have a window of its own without {absent}; give both, or {FLEET!r} in both"
 
 
 def _new(row: Enrolment) -> Mailbox:
@@ -160,21 +227,39 @@ def _new(row: Enrolment) -> Mailbox:
         username=row.username or row.email,
         password=row.password,
         display_name=row.display_name or "",
+        oauth_application=row.oauth_application,
+        refresh_token=row.refresh_token,
+        access_token=row.access_token,
+        **_hours(row),  # type: ignore[arg-type]
     )
+
+
+def _hours(row: Enrolment) -> dict[str, int | str | None]:
+    """What the row says of the mailbox's own hours; what it does not say is as the fleet's."""
+    given = {name: getattr(row, name) for name in HOURS}
+    return {name: None if value == FLEET else value for name, value in given.items()}
 
 
 def _change(row: Enrolment, present: Mailbox) -> Change:
     given = {
         each.name: getattr(row, each.name)
         for each in fields(row)
-        if each.name not in {"line", "email", "user"} and getattr(row, each.name) is not None
+        if each.name not in {"line", "email", "user", "refresh_token", "access_token"}
+        and getattr(row, each.name) is not None
     }
-    differing = tuple(name for name, value in given.items() if value != getattr(present, name))
-    return Change(replace(present, **{name: given[name] for name in differing}), differing)
+    given = {name: None if name in HOURS and value == FLEET else value for name, value in given.items()}
+    differing = [name for name, value in given.items() if value != getattr(present, name)]
+    changed = {name: given[name] for name in differing}
+    if row.refresh_token is not None and oauth.fingerprint(row.refresh_token) != present.imported:
+        differing.append("refresh_token")
+        changed |= {"refresh_token": row.refresh_token, "access_token": row.access_token, "password": None}
+    elif "password" in differing:
+        changed |= {"oauth_application": None}
+    return Change(replace(present, **changed), tuple(differing))
 
 
-def _at(line: int, name: str, columns: Mapping[str, int]) -> str:
-    return f"line {line}, column {columns[name]} ({name})"
+def _at(line: int, name: str, places: Mapping[str, str]) -> str:
+    return f"line {line}, {places[name]}"
 
 
 def _row(record: Record, records: Records) -> tuple[Enrolment | None, list[str]]:
@@ -185,55 +270,21 @@ def _row(record: Record, records: Records) -> tuple[Enrolment | None, list[str]]
         cell = record.cells[position - 1] if position <= len(record.cells) else ""
         if not cell.strip():
             if name == "email":
-                faults.append(f"{_at(record.line, name, records.columns)}: it is empty")
+                faults.append(f"{_at(record.line, name, records.places)}: it is empty")
             continue
         try:
-            values[name] = _READERS[name](cell)
+            values[name] = enrolment_cells.READERS[name](cell)
         except ValueError as error:
-            shown = "" if name == "password" else f"{cell.strip()[:80]!r} cannot be used: "
-            faults.append(f"{_at(record.line, name, records.columns)}: {shown}{error}")
+            shown = "" if name in SECRETS else f"{cell.strip()[:80]!r} cannot be used: "
+            faults.append(f"{_at(record.line, name, records.places)}: {shown}{error}")
+    both = [name for name in _TOKENS if name in values] if "password" in values else []
+    if both:
+        place = _at(record.line, both[0], records.places)
+        faults.append(f"{place}: the row gives a password as well; a mailbox logs in with one of the two")
+    elif "access_token" in values and "refresh_token" not in values:
+        faults.append(
+            f"{_at(record.line, 'access_token', records.places)}: it needs its refresh_token beside it"
+        )
     if "email" not in values:
         return None, faults
     return Enrolment(line=record.line, **values), faults  # type: ignore[arg-type]
-
-
-def _text(cell: str) -> str:
-    return _secret(unicodedata.normalize("NFC", cell.strip()))
-
-
-def _secret(cell: str) -> str:
-    if found := addresses.invisible(cell):
-        raise ValueError(f"it holds the invisible character {found}")
-    if "\ufffd" in cell:
-        raise ValueError("it holds U+FFFD: an earlier program has lost a letter here")
-    if len(cell) > _LONGEST:
-        raise ValueError(f"it is longer than {_LONGEST} characters")
-    return cell
-
-
-def _port(cell: str) -> int:
-    text = cell.strip()
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65_535):
-        raise ValueError("a port is a whole number from 1 to 65535")
-    return int(text)
-
-
-def _security(cell: str) -> str:
-    word = cell.strip().lower()
-    if word not in {"starttls", "tls"}:
-        raise ValueError(
-            "write starttls (usual on port 587) or tls (usual on port 465); nothing is sent in clear text"
-        )
-    return word
-
-
-_READERS: dict[str, Callable[[str], str | int]] = {
-    "email": addresses.canonical,
-    "user": _text,
-    "smtp_host": addresses.host,
-    "smtp_port": _port,
-    "smtp_security": _security,
-    "username": _text,
-    "password": _secret,
-    "display_name": _text,
-}

@@ -33,10 +33,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Records:
-    """The rows under their headers. ``columns``: position (from 1) of each known column that the file has."""
+    """The rows under their headers. ``columns``: position (from 1) of each known column that the file has; ``places``: the same
+    for people."""
 
     headers: list[str]
     columns: dict[str, int]
+    places: dict[str, str]
     ignored: list[str]
     rows: list[Record]
 
@@ -63,7 +65,8 @@ def read(data: bytes, known: Sequence[str], encoding: str | None = None) -> Reco
         raise Refused("The file cannot be used; nothing was written.", faults)
     if not rows:
         raise Refused("The file has headers and no mailbox under them.")
-    return Records(headers, columns, ignored, rows)
+    places = {name: f"column {position} ({name})" for name, position in columns.items()}
+    return Records(headers, columns, places, ignored, rows)
 
 
 def decode(data: bytes, encoding: str | None) -> str:

@@ -17,10 +17,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from warmup_core.hours import Hours, clock
 from warmup_core.limits import Limit
 from warmup_core.pacing import UNHINDERED, Pace, Window, slots, window
 from warmup_core.schedules import Interval
 
+SKIPPED = "skipped"
+"""How the sentence of ``clock_change`` begins for a window that there is not."""
 _NOTHING = timedelta()
 _MICROSECOND = timedelta.resolution
 
@@ -151,14 +154,19 @@ def batches(interval: Interval, send: timedelta, sharers: int) -> Bound:
 
     ``sharers``: the mailboxes of one worker. Runs that the window's end cuts short are not counted off.
     """
-    groups = -(-interval.batch // interval.concurrent)
-    run = groups * (interval.stagger_max + send + interval.batch_delay)
+    sends, delays = run(interval, send)
     return Bound(
         "pacing.interval.batchSize",
         interval.batch,
-        interval.every * max(1, -(-run // interval.every)),
+        interval.every * max(1, -(-(sends + delays) // interval.every)),
         sharers,
     )
+
+
+def run(interval: Interval, send: timedelta) -> tuple[timedelta, timedelta]:
+    """How long the sends of a full run of an ``Interval`` take at the most, and how long its batch delays."""
+    groups = -(-interval.batch // interval.concurrent)
+    return groups * (interval.stagger_max + send), groups * interval.batch_delay
 
 
 def feasible_in_a_row(plans: Iterable[tuple[Window, int]], bound: Bound) -> Feasibility:
@@ -197,10 +205,21 @@ def clock_change(day: date, zone: ZoneInfo, from_seconds: int, to_seconds: int) 
     real = window(day, zone, from_seconds, to_seconds).length
     if real == usual:
         return None
-    name = f"{_clock(from_seconds)} to {_clock(to_seconds)} on {day} in {zone.key}"
+    name = f"{clock(from_seconds)} to {clock(to_seconds)} on {day} in {zone.key}"
     if not real:
-        return f"skipped: the clock never shows {name}"
+        return f"{SKIPPED}: the clock never shows {name}"
     return f"{name} lasts {words(real)} instead of {words(usual)}: the clock changes"
+
+
+def clock_changes(first: date, days: int, hours: Hours) -> tuple[str, ...]:
+    """What the clock does to the windows that open on ``first`` and the days after it, a sentence each."""
+    opening = (first + timedelta(days=n) for n in range(days))
+    found = (
+        clock_change(day, hours.zone, hours.from_seconds, hours.to_seconds)
+        for day in opening
+        if hours.open_on(day)
+    )
+    return tuple(sentence for sentence in found if sentence)
 
 
 def words(length: timedelta) -> str:
@@ -212,12 +231,6 @@ def words(length: timedelta) -> str:
     minutes, seconds = divmod(rest, 60)
     parts = [f"{n}{unit}" for n, unit in ((hours, "h"), (minutes, "m"), (seconds, "s")) if n]
     return "".join(parts) or "0s"
-
-
-def _clock(seconds: int) -> str:
-    hours, rest = divmod(seconds, 3_600)
-    minutes, seconds = divmod(rest, 60)
-    return f"{hours:02}:{minutes:02}" + (f":{seconds:02}" if seconds else "")
 
 
 def _all(cooldown: timedelta, send: timedelta, bounds: Sequence[Bound]) -> list[Bound]:

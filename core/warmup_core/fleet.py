@@ -4,19 +4,21 @@ Written by the operator, or outside Kubernetes by worker 1; read by every worker
 worth of statements; the caller holds the connection.
 
 Invariants: one row, one owner; another fleet is refused by name and changes nothing. The epoch only rises, also when a fleet
-is made again. A resize is compare-and-set on the epoch, so two writers can never both win. A changed time zone takes effect at
-the later of the two next midnights, so no day is ever counted twice.
+is made again. A resize is compare-and-set on the epoch, so two writers can never both win. What is remembered of a growth stands
+here and nowhere else. A changed time zone takes effect at the later of the two next midnights, so no day is ever counted twice.
 Fails: ``DatabaseInUse`` names the owner; a lost compare-and-set returns False and the caller observes again.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_core.settings import FleetSettings
+from warmup_core.tables import metadata
+from warmup_core.types import GROUP, Growth
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,13 @@ class FleetRow:
     deleted: bool
     time_zone: str
     next_time_zone: str | None
+    growth: Growth
     at: datetime
+    resized_at: datetime | None
+
+
+ADOPT = f"{GROUP}/adopt"
+"""Annotation of a fleet that takes a database over: the uid of the fleet that held it."""
 
 
 class DatabaseInUse(Exception):
@@ -65,13 +73,16 @@ class DatabaseInUse(Exception):
         self.holder = holder
         super().__init__(
             f"The database belongs to the fleet {holder}. Give this fleet a database of its own; nothing was changed."
+            f" Only if that fleet is gone for good, take its database over: annotate this one with {ADOPT}={holder.uid}."
         )
 
 
 _READ = """
     SELECT owner_cluster, owner_namespace, owner_name, owner_uid, generation, token, epoch, worker_count, settings,
            settings_version, paused, deleted, fleet_zone() AS zone,
-           CASE WHEN next_time_zone_at > clock_timestamp() THEN next_time_zone END AS coming_zone, clock_timestamp() AS at
+           growing_since, failed_target, retry_after, failed_attempts, failed_reason,
+           CASE WHEN next_time_zone_at > clock_timestamp() THEN next_time_zone END AS coming_zone, clock_timestamp() AS at,
+           resized_at
     FROM fleet
 """
 
@@ -93,7 +104,11 @@ async def read(connection: AsyncConnection) -> FleetRow | None:
         deleted=row.deleted,
         time_zone=row.zone,
         next_time_zone=row.coming_zone,
+        growth=Growth(
+            row.growing_since, row.failed_target, row.retry_after, row.failed_attempts, row.failed_reason
+        ),
         at=row.at,
+        resized_at=row.resized_at,
     )
 
 
@@ -106,11 +121,14 @@ async def own(
     settings: FleetSettings,
     time_zone: str,
     paused: bool,
+    adopt: str | None = None,
 ) -> FleetRow:
     """Make the row this fleet's and write what its workers obey; idempotent, and writes nothing when nothing changed.
 
     ``token``: a random word used only when the row is made; it makes Message-IDs unique over fleets. Raises DatabaseInUse.
-    An older generation than the row's is an old view of the object and changes nothing.
+    ``adopt``: the uid of a fleet whose row this one takes over, under a higher epoch. An older generation than the row's is
+    an old view of the object and changes nothing. A newer one forgets a growth that failed: whoever changes the spec may have
+    mended the cause. A row that was marked deleted goes on under a higher epoch.
     """
     document = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
     await connection.execute(
@@ -134,17 +152,25 @@ async def own(
     row = await read(connection)
     assert row is not None
     if row.owner != owner:
-        if not owner.succeeds(row.owner):
+        if not owner.succeeds(row.owner) and adopt != row.owner.uid:
             raise DatabaseInUse(row.owner)
         await connection.execute(
             text(
-                "UPDATE fleet SET owner_uid = :uid, generation = :generation, deleted = false, epoch = epoch + 1"
+                "UPDATE fleet SET owner_cluster = :cluster, owner_namespace = :namespace, owner_name = :name,"
+                " owner_uid = :uid, generation = :generation, deleted = false, epoch = epoch + 1"
                 " WHERE owner_uid = :before"
             ),
-            {"uid": owner.uid, "generation": generation, "before": row.owner.uid},
+            {**asdict(owner), "generation": generation, "before": row.owner.uid},
         )
     elif generation < row.generation:
         return row
+    elif row.deleted:  # its end was read from an old view of the cluster: the fleet is there
+        await connection.execute(
+            text("UPDATE fleet SET deleted = false, epoch = epoch + 1 WHERE owner_uid = :uid AND deleted"),
+            {"uid": owner.uid},
+        )
+    if generation != row.generation or row.owner != owner:
+        await _forget_growth(connection)
     await connection.execute(
         text(
             "UPDATE fleet SET settings = CAST(:settings AS jsonb), paused = :paused, generation = :generation,"
@@ -161,6 +187,15 @@ async def own(
     return changed
 
 
+async def _forget_growth(connection: AsyncConnection) -> None:
+    await connection.execute(
+        text(
+            "UPDATE fleet SET growing_since = NULL, failed_target = NULL, retry_after = NULL, failed_attempts = 0,"
+            " failed_reason = ''"
+        )
+    )
+
+
 async def _change_zone(connection: AsyncConnection, time_zone: str) -> None:
     """Note the new zone; it takes effect at the later of the next midnights in the old zone and in the new."""
     await connection.execute(
@@ -175,26 +210,75 @@ async def _change_zone(connection: AsyncConnection, time_zone: str) -> None:
     )
 
 
-async def flip(connection: AsyncConnection, *, epoch: int, target: int) -> bool:
+async def flip(
+    connection: AsyncConnection,
+    *,
+    epoch: int,
+    target: int,
+    growth: Growth | None = None,
+    all_live: bool = True,
+) -> bool:
     """Make ``target`` the count of workers, if the epoch is still ``epoch`` and, when growing, rows 1..target are live.
 
+    ``growth``: what the row remembers from now on, by default nothing. ``all_live`` False grows without asking who is live,
+    for a fleet whose mailboxes nobody owns yet.
     False: somebody was faster or a worker is not live any more; observe again.
     """
     done = await connection.execute(
         text(
-            "UPDATE fleet SET epoch = epoch + 1, worker_count = :target WHERE epoch = :epoch AND worker_count <> :target"
-            " AND NOT deleted AND (:target < worker_count OR :target = (SELECT count(*) FROM workers"
+            "UPDATE fleet SET epoch = epoch + 1, worker_count = :target, resized_at = clock_timestamp(),"
+            " growing_since = CAST(:since AS timestamptz),"
+            " failed_target = CAST(:failed_target AS integer), retry_after = CAST(:retry_after AS timestamptz),"
+            " failed_attempts = :attempts, failed_reason = :reason"
+            " WHERE epoch = :epoch AND worker_count <> :target"
+            " AND NOT deleted AND (:target < worker_count OR NOT :all_live OR :target = (SELECT count(*) FROM workers"
             "   WHERE number <= :target AND lease_until > clock_timestamp()))"
         ),
-        {"epoch": epoch, "target": target},
+        {"epoch": epoch, "target": target, "all_live": all_live, **asdict(growth or Growth())},
     )
     return bool(done.rowcount)
+
+
+async def remember(connection: AsyncConnection, *, epoch: int, before: Growth, growth: Growth) -> bool:
+    """Write how a growth stands, if the epoch is still ``epoch`` and nobody wrote it since it was read as ``before``."""
+    done = await connection.execute(
+        text(
+            "UPDATE fleet SET growing_since = CAST(:since AS timestamptz),"
+            " failed_target = CAST(:failed_target AS integer), retry_after = CAST(:retry_after AS timestamptz),"
+            " failed_attempts = :attempts, failed_reason = :reason WHERE epoch = :epoch AND NOT deleted"
+            " AND growing_since IS NOT DISTINCT FROM CAST(:since_before AS timestamptz) AND failed_attempts = :attempts_before"
+        ),
+        {
+            "epoch": epoch,
+            "since_before": before.since,
+            "attempts_before": before.attempts,
+            **asdict(growth),
+        },
+    )
+    return bool(done.rowcount)
+
+
+async def renew(connection: AsyncConnection, token: str) -> FleetRow | None:
+    """Let the fleet go on under a new token and a higher epoch: what was given under the old ones is not given again."""
+    await connection.execute(text("UPDATE fleet SET token = :token, epoch = epoch + 1"), {"token": token})
+    return await read(connection)
 
 
 async def live_workers(connection: AsyncConnection) -> frozenset[int]:
     """The numbers whose lease runs, by the database's clock."""
     rows = await connection.execute(text("SELECT number FROM workers WHERE lease_until > clock_timestamp()"))
     return frozenset(row.number for row in rows)
+
+
+async def unowned(connection: AsyncConnection) -> int:
+    """Active mailboxes without a live owner: the worker that the count gives them is not live, or the count is 0."""
+    found = await connection.scalar(
+        text(
+            "SELECT count(*) FROM mailboxes m CROSS JOIN fleet f WHERE m.active AND NOT EXISTS (SELECT FROM workers w"
+            " WHERE w.number = m.id % nullif(f.worker_count, 0) + 1 AND w.lease_until > (SELECT clock_timestamp()))"
+        )
+    )
+    return int(found or 0)
 
 
 async def delete(connection: AsyncConnection, owner: Owner) -> bool:
@@ -206,3 +290,31 @@ async def delete(connection: AsyncConnection, owner: Owner) -> bool:
         {"uid": owner.uid},
     )
     return bool(done.rowcount)
+
+
+async def empty(connection: AsyncConnection, owner: Owner, sweep_seconds: float) -> bool:
+    """Empty a deleted fleet's tables; the schema stays. False while mail may still be in flight, or the fleet is not deleted.
+
+    An intent older than ``sweep_seconds`` cannot be sent any more. True also where there is no row of this fleet: then there
+    is nothing of it to empty. Tables that are not ours are left alone.
+    """
+    deleted = await connection.scalar(
+        text("SELECT deleted FROM fleet WHERE owner_uid = :uid FOR UPDATE"), {"uid": owner.uid}
+    )
+    if deleted is None:
+        return True
+    if not deleted:
+        return False
+    # A claim that began before the fleet was deleted may not have committed yet: its intent is waited for.
+    await connection.execute(text("LOCK TABLE mails IN SHARE MODE"))
+    young = await connection.scalar(
+        text(
+            "SELECT EXISTS (SELECT FROM mails WHERE state = 'intent'"
+            " AND claimed_at > clock_timestamp() - make_interval(secs => :seconds))"
+        ),
+        {"seconds": sweep_seconds},
+    )
+    if young:
+        return False
+    await connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)}"))
+    return True

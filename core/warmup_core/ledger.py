@@ -7,6 +7,7 @@ sequence of the fleet's one database, the token tells fleets apart. Stable: the 
 import re
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 _MESSAGE_ID = re.compile(r"^<(\d{4})(\d{2})(\d{2})\.(\d+)\.([A-Za-z0-9]+)@([^<>@\s]+)>$")
 
@@ -23,7 +24,12 @@ class Name:
 
 def message_id(day: date, mail_id: int, token: str, domain: str) -> str:
     """``<YYYYMMDD.ID.TOKEN@DOMAIN>``; ``domain`` is the sender's."""
-    return f"<{day.year:04}{day.month:02}{day.day:02}.{mail_id}.{token}@{domain}>"
+    return f"<{_digits(day)}.{mail_id}.{token}@{domain}>"
+
+
+@lru_cache(maxsize=64)
+def _digits(day: date) -> str:
+    return f"{day.year:04}{day.month:02}{day.day:02}"
 
 
 def parse_message_id(text: str) -> Name | None:

@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
+
+from warmup_core.backoff import doubled
 
 _DAY_SECONDS: Final = 86_400
 
@@ -115,6 +117,62 @@ def slots(plan: Window, quota: int, pace: Pace) -> tuple[timedelta, timedelta]:
     return slot, draw
 
 
+class Moment(NamedTuple):
+    """A ``Wake`` in seconds since the epoch."""
+
+    at: float | None
+    reason: WakeReason
+
+
+class Rhythm(NamedTuple):
+    """A window with its mails in seconds since the epoch, for who asks for a million mailboxes: it answers as the functions of
+    the same names do, to the microsecond, for a mailbox that has mails left."""
+
+    opens: float
+    closes: float
+    slot: float
+    draw: float
+    least: float
+    turn: float
+
+    def wake(
+        self, now: float, spent: int, not_before: float, seed: str, since: float | None = None
+    ) -> Moment:
+        """When the next mail is claimed, and why then."""
+        begins = self.opens + self.slot * spent
+        at, reason = begins + self.draw * jitter(seed, spent), WakeReason.SCHEDULED
+        if at < now:
+            at, reason = now, WakeReason.BEHIND
+            if self.turn and now > begins + self.draw + self.turn:
+                after = max(not_before, self.opens if since is None else since)
+                own = self.opens + self.turn * jitter(seed, -1)
+                at = max(now, after + (own - after) % self.turn)
+                if at >= self.closes:
+                    at = now
+        return self._open(at, reason, not_before)
+
+    def ready(self, now: float, not_before: float) -> Moment:
+        """When the next mail may be claimed at the earliest."""
+        return self._open(max(now, self.opens), WakeReason.SCHEDULED, not_before)
+
+    def deadline(self, left: int) -> float:
+        """Until when the next of ``left`` mails has to be claimed."""
+        return self.closes - self.least * left
+
+    def _open(self, at: float, reason: WakeReason, not_before: float) -> Moment:
+        if self.closes <= self.opens:
+            return Moment(None, WakeReason.NO_WINDOW)
+        if not_before > at:
+            at, reason = not_before, WakeReason.COOLDOWN
+        return Moment(at, reason) if at < self.closes else Moment(None, WakeReason.WINDOW_OVER)
+
+
+def rhythm(plan: Window, quota: int, pace: Pace = UNHINDERED) -> Rhythm:
+    """The rhythm of ``quota`` mails in a window, at least one."""
+    spans = (*slots(plan, quota, pace), pace.least, pace.turn)
+    return Rhythm(plan.opens.timestamp(), plan.closes.timestamp(), *(it.total_seconds() for it in spans))
+
+
 def due(plan: Window, quota: int, k: int, seed: str, pace: Pace = UNHINDERED) -> datetime:
     """When mail k (from 0) of ``quota`` is due. Strictly inside the window, ascending in k."""
     slot, draw = slots(plan, quota, pace)
@@ -184,7 +242,7 @@ def backoff(failures: int, draw: float) -> float:
 
     ``draw`` in [0, 1) is the jitter, so that mailboxes of one broken host do not come back together.
     """
-    return float(min(3600.0, 60.0 * 2.0 ** min(failures - 1, 16))) * (0.75 + 0.5 * draw)
+    return doubled(60.0, failures - 1, 3600.0) * (0.75 + 0.5 * draw)
 
 
 def elapsed(plan: Window, at: datetime) -> float:

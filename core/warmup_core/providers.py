@@ -5,6 +5,8 @@ Invariant: what the fleet's settings say of a provider comes before what is know
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
 
 from warmup_core.ramp import PROVIDER_LIMITS, ProviderLimit
 
@@ -19,7 +21,13 @@ _HOSTS = (
     ("mailgun", (".mailgun.org",)),
 )
 
+_KNOWN = frozenset(name for name, _ in _HOSTS)
 
+OTHER: Final = "other"
+"""What ``known_provider`` calls every host that belongs to none of those known here."""
+
+
+@lru_cache(maxsize=4096)
 def provider_of(host: str) -> str:
     """``smtp.gmail.com`` -> ``gmail``; any other host is its own provider."""
     host = host.lower().rstrip(".")
@@ -27,6 +35,12 @@ def provider_of(host: str) -> str:
         if any(host == it or (it.startswith(".") and host.endswith(it)) for it in suffixes):
             return name
     return host
+
+
+def known_provider(host: str) -> str:
+    """The provider of a host where it is one of those known here, else ``other``: a closed set, fit for a metric's label."""
+    name = provider_of(host)
+    return name if name in _KNOWN else OTHER
 
 
 def mailbox_limit(host: str, given: Mapping[str, int]) -> ProviderLimit | None:

@@ -54,6 +54,8 @@ _WAITS: Final = {
     Reaction.PAUSE_MAILBOX: Wait(86_400),
 }
 """Reactions that are not here wait until a person acts."""
+_PASSING: Final = Wait(1_800, 2)
+"""But for a stop that a 4xx asks for because of our DNS: the receiver's resolver may have failed, and an MTA would ask again."""
 
 _NAMED: Final = (
     (Scope.EGRESS, "our address"),
@@ -61,6 +63,10 @@ _NAMED: Final = (
     (Scope.DOMAIN, "domain"),
     (Scope.MAILBOX, "account"),
 )
+_LONGEST_ASKED: Final = 7 * 86_400.0
+_LONGEST_RETRY: Final = 86_400.0
+"""A time in a text is obeyed up to a week, and up to a day where the failure is a passing one: it is a stranger's, and may be
+no time to wait at all ("kept for 30 days"). Who is still refused then hears of it then."""
 _SHOWN: Final = 400
 """Letters of the reply that a reason holds."""
 
@@ -69,9 +75,9 @@ _SHOWN: Final = 400
 class Verdict:
     """What a reply means.
 
-    ``retry_after``: seconds that the text asks for, or None. ``wait``: seconds that the scope waits, by the text or else by
-    our own schedule, before jitter; None: until a person acts. ``alert``: a person is told now. ``reason``: our words and
-    the server's.
+    ``retry_after``: seconds that the text asks for, or None. ``wait``: seconds that the scope waits, by the text (a week at most)
+    or else by our own schedule, before jitter; None: until a person acts. ``alert``: a person is told now. ``reason``: our words
+    and the server's.
     """
 
     rule: str
@@ -110,7 +116,7 @@ def classify(
         retry_after=retry_after,
         counts_against_mailbox_health=reaction in _COUNTS,
         reason=f"{rule.meaning}{', although there was one' if lonely else ''}; the server said: {said or 'nothing'}",
-        wait=_wait(rule, reaction, retry_after, attempt),
+        wait=_wait(rule, heard.code, reaction, retry_after, attempt),
         alert=rule.alert or lonely or reaction in _ALERTS,
     )
 
@@ -140,7 +146,7 @@ class _Saying:
 
     def _one(self, concept: str) -> bool:
         if concept not in self._known:
-            self._known[concept] = CONCEPTS[concept].search(self._text) is not None
+            self._known[concept] = _pattern(CONCEPTS[concept]).search(self._text) is not None
         return self._known[concept]
 
 
@@ -170,10 +176,14 @@ def _outcome(rule: Rule, says: _Saying, phase: Phase, provider: str) -> tuple[Sc
     return scope, rule.outcome[scope]
 
 
-def _wait(rule: Rule, reaction: Reaction, retry_after: int | None, attempt: int) -> float | None:
+def _wait(
+    rule: Rule, code: int | None, reaction: Reaction, retry_after: int | None, attempt: int
+) -> float | None:
     if retry_after is not None:
-        return float(retry_after)
+        return min(float(retry_after), _LONGEST_RETRY if reaction is Reaction.RETRY else _LONGEST_ASKED)
     wait = _WAITS.get(reaction) if rule.wait is None or reaction in _SLOW else rule.wait
+    if wait is None and rule.passing and code is not None and code < 500:
+        wait = _PASSING
     if wait is None:
         return None
     return min(wait.first * wait.growth ** min(attempt, 64), wait.most)

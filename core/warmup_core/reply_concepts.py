@@ -6,7 +6,6 @@ Most are two vocabularies of reply_words.py near each other in one sentence, in 
 Invariants: no concept depends on another; none looks at codes, phases or providers. Pure.
 """
 
-import re
 from typing import Final
 
 from warmup_core.reply_words import (
@@ -59,7 +58,7 @@ _WHO_IS_FULL: Final = words(
     "user, account, recipient, disk, disc, konto, benutzer, empfanger, compte, utilisateur, cuenta, usuario, conta"
 )
 
-_PATTERNS: Final[dict[str, str]] = {
+CONCEPTS: Final[dict[str, str]] = {
     # whom the text names
     "our address": either(
         IP, r"client host|host network|remotehost|sending (?:mta|server|host)|per source|hl:[a-z]{3}",
@@ -328,7 +327,4 @@ _PATTERNS: Final[dict[str, str]] = {
     "message is spam": either(near(MAIL, SPAM), "spam (?:score|detected|content|message|filter)|dt:spm"),
     "spam": either(SPAM, "dt:spm"),
 }  # fmt: skip
-
-CONCEPTS: Final[dict[str, re.Pattern[str]]] = {
-    name: re.compile(pattern) for name, pattern in _PATTERNS.items()
-}
+"""Patterns by name. Compiled when first looked for (`replies`): all together they would take a quarter of a process's start."""

@@ -37,6 +37,8 @@ class Scope(StrEnum):
     DOMAIN = "domain"
     PROVIDER = "provider"
     EGRESS = "egress"
+    APPLICATION = "application"
+    """An OAuth application; no SMTP reply concerns one, its token endpoint's answers do."""
 
 
 class Reaction(StrEnum):
@@ -126,6 +128,8 @@ class Rule:
     """Instead of the reaction's own; slowing down always has its own."""
     hint: bool = True
     """Whether a time in the text is a time to wait."""
+    passing: bool = False
+    """Whether what it stops has an end where the code is 4xx: what the receiver failed to look up it may find the next time."""
     alert: bool = False
     """Whether a person is told though nobody pauses."""
 
@@ -202,10 +206,11 @@ RULES: Final[tuple[Rule, ...]] = (
     # our domain
     Rule("unusual-rate", _RATE, "the provider sees an unusual rate", _GOOGLE, says=("unusual rate",)),
     Rule("domain-authentication", _DOMAIN, "SPF, DKIM or DMARC of our domain fails: correct its DNS records",
-         _GOOGLE, says=("domain fails",)),
-    Rule("sender-domain-unknown", _DOMAIN, "our domain is not found in DNS", _3463, says=("sender domain unknown",)),
+         _GOOGLE, says=("domain fails",), passing=True),
+    Rule("sender-domain-unknown", _DOMAIN, "our domain is not found in DNS", _3463, says=("sender domain unknown",),
+         passing=True),
     Rule("domain-not-verified", _DOMAIN, "our domain is not verified at the provider, or may not send",
-         _TEXT, says=("domain not verified",)),
+         _TEXT, says=("domain not verified",), passing=True),
     Rule("domain-listed", _DOMAIN, "our domain is listed or has a bad reputation",
          _TEXT, says=("domain listed",), unless=("no such user",)),
     # this message
@@ -290,9 +295,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("account-off-late", _FIX, "the account is disabled: a person must enable it",
          _TEXT, enhanced=r"(?!5\.[12]\.1$).*", phases=_CONTENT_KNOWN, says=("account off", "plain account"),
          unless=("our address", "about them", "no such user", "mailbox unavailable")),
-    Rule("sender-refused", _FIX, "our sender address is refused", _TEXT, says=("sender refused",), unless=("our address",)),
+    Rule("sender-refused", _FIX, "our sender address is refused",
+         _TEXT, codes="5..", says=("sender refused",), unless=("our address",)),
+    Rule("sender-refused-4xx", _RETRY, "our sender address is refused for now",
+         _5321, codes="4..", says=("sender refused",), unless=("our address",)),
     Rule("sender-unknown", _FIX, "our own sender address is unknown (no recipient was named yet)",
-         _TEXT, phases=_MAIL, says=("no such user|user off",), unless=("our address",)),
+         _TEXT, codes="5..", phases=_MAIL, says=("no such user|user off",), unless=("our address",)),
     Rule("sender-unavailable", _FIX, "our own mailbox is not available (no recipient was named yet)",
          _TEXT, codes="5..", phases=_MAIL, says=("mailbox unavailable",)),
     # the recipient
@@ -305,7 +313,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("recipient-refused", _SUPPRESS, "the recipient is refused",
          _MICROSOFT, codes="5..", phases=_RECIPIENT_KNOWN, says=("recipient refused",), unless=("our address",)),
     # our IP
-    Rule("no-reverse-name", _EGRESS, "our IP has no reverse DNS name: set its PTR record", _GOOGLE, says=("no reverse name",)),
+    Rule("no-reverse-name", _EGRESS, "our IP has no reverse DNS name: set its PTR record",
+         _GOOGLE, says=("no reverse name",), passing=True),
     Rule("ip-reputation", _EGRESS, "our IP has a bad reputation", _GOOGLE, says=("our reputation",)),
     Rule("ip-listed", _EGRESS, "a block list names our IP: ask for its removal", _MICROSOFT, says=("block list",)),
     Rule("ip-refused", _EGRESS, "our IP is refused", _MICROSOFT, says=("our address", "refused")),
@@ -336,15 +345,16 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("code-tenant-quota", _TENANT, "the tenant's quota is used up",
          _MICROSOFT, enhanced=r"5\.7\.23[23]", wait=Wait(86_400)),
     Rule("code-ip-refused", _EGRESS, "our IP is refused",
-         _MICROSOFT, enhanced=r"[45]\.7\.25|5\.7\.6(?:0[6-9]|[1-4]\d)|5\.7\.708|5\.7\.511"),
+         _MICROSOFT, enhanced=r"[45]\.7\.25|5\.7\.6(?:0[6-9]|[1-4]\d)|5\.7\.708|5\.7\.511", passing=True),
     Rule("code-tenant-blocked", _TENANT, "the tenant is blocked: its owner must act",
          _MICROSOFT, enhanced=r"5\.7\.7(?:[0-4]\d|50)"),
     Rule("code-unusual-rate", _RATE, "the provider sees an unusual rate",
          _GOOGLE, enhanced=r"[45]\.7\.28|4\.7\.65\d|4\.7\.500|5\.7\.508"),
     Rule("code-domain-authentication-gmail", _DOMAIN, "SPF, DKIM or DMARC of our domain fails",
-         _GOOGLE, enhanced=r"[45]\.7\.(?:27|30|32|40)", providers=r"(?:gmail|google).*"),
+         _GOOGLE, enhanced=r"[45]\.7\.(?:27|30|32|40)", providers=r"(?:gmail|google).*",
+         passing=True),
     Rule("code-domain-authentication", _DOMAIN, "SPF, DKIM or DMARC of our domain fails",
-         _7372, enhanced=r"[45]\.7\.2[0-46]|5\.7\.515|5\.7\.509"),
+         _7372, enhanced=r"[45]\.7\.2[0-46]|5\.7\.515|5\.7\.509", passing=True),
     Rule("code-basic-auth-off", _FIX, "the provider takes no password any more: give this mailbox OAuth",
          _MICROSOFT, enhanced=r"5\.7\.30"),
     Rule("code-login-refused", _FIX, "the login is refused: give new credentials", _4954, enhanced=r"5\.7\.(?:8|139|57)"),

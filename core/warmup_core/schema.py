@@ -7,11 +7,8 @@ Fails: ``SchemaBusy`` within seconds when another run holds the lock, naming it;
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -19,6 +16,9 @@ from warmup_core.types import Refused
 
 _LOCK = 0x7761726D7570  # "warmup"
 _LOCK_SECONDS = 10
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+REVISIONS: Final = tuple(sorted(file.name[1:5] for file in (_MIGRATIONS / "versions").glob("r[0-9]*.py")))
+"""What this release knows, the oldest first, by the files' names: so only a migration needs alembic, which is slow to import."""
 
 
 class SchemaBusy(Exception):
@@ -39,22 +39,12 @@ class SchemaVersion:
         return self.found == self.wanted
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
-
-
-def _inspect(connection: Connection) -> SchemaVersion:
-    script = ScriptDirectory.from_config(_config())
-    found = MigrationContext.configure(connection).get_current_revision()
-    revisions = {revision.revision for revision in script.walk_revisions()}
-    return SchemaVersion(found, script.get_current_head() or "", found is None or found in revisions)
-
-
 async def version(connection: AsyncConnection) -> SchemaVersion:
     """The schema's version as this release sees it."""
-    return await connection.run_sync(_inspect)
+    found: str | None = None
+    if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is not None:
+        found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return SchemaVersion(found, REVISIONS[-1], found is None or found in REVISIONS)
 
 
 async def upgrade(engine: AsyncEngine) -> SchemaVersion:
@@ -98,15 +88,20 @@ async def _lock(connection: AsyncConnection) -> None:
 
 
 def _run(connection: Connection) -> None:
-    config = _config()
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
 
 GRANTS = [
-    "GRANT SELECT ON fleet, users, mailboxes, credentials, alembic_version TO {role}",
+    "GRANT SELECT ON fleet, users, mailboxes, credentials, oauth_tokens, alembic_version TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON workers TO {role}",
     "GRANT UPDATE (in_flight, not_before, hold_reason, ramp_day, ramp_on, strikes) ON mailboxes TO {role}",
+    "GRANT UPDATE (key_id, nonce, ciphertext, access_until, refresh_until) ON oauth_tokens TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON quotas, mails TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON rate_limits, pauses TO {role}",
     "GRANT USAGE ON SEQUENCE incarnations, mail_ids TO {role}",
@@ -114,8 +109,8 @@ GRANTS = [
     "ALTER ROLE {role} SET lock_timeout = '2s'",
     "ALTER ROLE {role} SET idle_in_transaction_session_timeout = '5s'",
 ]
-"""What a worker's role may do: nothing is deleted, no credential, count, epoch or setting is written. Timeouts are set on the
-role, because a SET would not pass PgBouncer."""
+"""What a worker's role may do: nothing is deleted, no password, count, epoch or setting is written; tokens are, for providers
+rotate them. Timeouts are set on the role, because a SET would not pass PgBouncer."""
 
 
 async def grant_worker(connection: AsyncConnection, role: str) -> None:
@@ -128,6 +123,7 @@ async def grant_worker(connection: AsyncConnection, role: str) -> None:
             " AND has_table_privilege(:role, 'rate_limits', 'UPDATE')"
             " AND has_table_privilege(:role, 'pauses', 'UPDATE')"
             " AND has_column_privilege(:role, 'mailboxes', 'ramp_day', 'UPDATE')"
+            " AND has_column_privilege(:role, 'oauth_tokens', 'nonce', 'UPDATE')"
         ),
         {"role": role},
     )

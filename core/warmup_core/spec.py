@@ -1,34 +1,37 @@
-"""The WarmupFleet resource as pydantic models: the one place where its fields, bounds, defaults and sentences stand.
+"""The spec of a WarmupFleet as pydantic models: the one place where its fields, bounds, defaults and sentences stand.
 
 The CRD in ``crds/`` is generated from these models (``warmup_core.crd``), so every field has one sentence for
-``kubectl explain``. Rules that one field alone cannot say stand in ``warmup_core.spec_rules``, and again as pydantic
-validators only where a manifest is read without an API server. Integers, no floats. Pure.
+``kubectl explain``. Rules that one field alone cannot say stand in ``warmup_core.spec_rules``. Integers, no floats. Pure.
 Fails: pydantic's ValidationError, each fault with its path.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import Field, StringConstraints
 
+from warmup_core.connections import APART
+from warmup_core.spec_model import Model as _Model
+from warmup_core.spec_model import ObjectName
+from warmup_core.spec_pods import PodSettings
 from warmup_core.threads import MOST_PERCENT
-from warmup_core.types import DURATION_PATTERN, START_PATTERN, TIME_OF_DAY_PATTERN
+from warmup_core.types import (
+    DURATION_PATTERN,
+    MOST_CONCURRENT_SENDS,
+    MOST_CONNECTIONS,
+    MOST_MAILBOXES_PER_WORKER,
+    PROVIDER_PATTERN,
+    START_PATTERN,
+    TIME_OF_DAY_PATTERN,
+)
 
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=12)]
 StartOfWindow = Annotated[str, StringConstraints(pattern=START_PATTERN, max_length=8)]
 EndOfWindow = Annotated[str, StringConstraints(pattern=TIME_OF_DAY_PATTERN, max_length=8)]
 DayOfWeek = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 MailsADay = Annotated[int, Field(ge=1, le=2000)]
-ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 DataKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
-ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+ProviderName = Annotated[str, StringConstraints(pattern=PROVIDER_PATTERN, max_length=253)]
 Cidr = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", max_length=49)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid", frozen=True
-    )
 
 
 class DatabaseUrlRef(_Model):
@@ -44,6 +47,16 @@ class KeysRef(_Model):
     name: ObjectName = Field(description="Name of the Secret, in the fleet's namespace.")
     key: DataKey = Field(
         "keys", description="Key inside the Secret that holds lines of ID:BASE64, the active key first."
+    )
+
+
+class ApplicationsRef(_Model):
+    """A key of a Secret that holds OAuth applications."""
+
+    name: ObjectName = Field(description="Name of the Secret, in the fleet's namespace.")
+    key: DataKey = Field(
+        "applications.json",
+        description="Key inside the Secret that holds a JSON object of applications by name.",
     )
 
 
@@ -77,7 +90,7 @@ class Schedule(_Model):
         ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"],
         min_length=1,
         max_length=7,
-        description="Working days in spec.timeZone; on the others nothing is sent and the ramp waits.",
+        description="Days in spec.timeZone on which a window opens; on the others none does and the ramp waits.",
     )
     from_: StartOfWindow = Field(
         "00:00",
@@ -86,11 +99,11 @@ class Schedule(_Model):
     )
     to: EndOfWindow = Field(
         "24:00",
-        description="End of the daily sending window; 24:00 is midnight. After it nothing more is sent that day.",
+        description="End of the daily sending window, 24:00 is midnight; one not after from is the next day's: 22:00 to 06:00.",
     )
 
 
-class Workers(_Model):
+class Workers(PodSettings):
     """How many workers there are and how each runs."""
 
     replicas: int | None = Field(
@@ -102,10 +115,24 @@ class Workers(_Model):
     min: int = Field(1, ge=1, le=1000, description="Fewest workers the fleet sizes itself to.")
     max: int = Field(100, ge=1, le=1000, description="Most workers the fleet sizes itself to.")
     max_mailboxes_per_worker: int | None = Field(
-        2000, ge=1, le=100_000, description="Most mailboxes one worker owns; null sizes without this term."
+        2000,
+        ge=1,
+        le=MOST_MAILBOXES_PER_WORKER,
+        description="Most mailboxes one worker owns; null sizes without this term.",
+    )
+    headroom_percent: int = Field(
+        20, ge=0, le=1000, description="How much more than today's mails the workers should be able to send."
+    )
+    resize_cooldown: Duration = Field(
+        "10m",
+        description="Shortest time from a resize to the next that can wait; growth that the mails need does not wait.",
+    )
+    sizing: Literal["Auto", "Recommend"] = Field(
+        "Auto",
+        description="Auto makes the count what it should be; Recommend only says in the status what that is.",
     )
     max_concurrent_sends: int = Field(
-        50, ge=1, le=500, description="Most mails one worker has in flight at a time."
+        50, ge=1, le=MOST_CONCURRENT_SENDS, description="Most mails one worker has in flight at a time."
     )
     image: str = Field(
         "",
@@ -127,12 +154,43 @@ class Cooldown(_Model):
     max: Duration = Field("5m", description="Longest pause drawn between two mails of one mailbox.")
 
 
+class Stagger(_Model):
+    """By how much the starts of a group are moved apart."""
+
+    min: Duration = Field("500ms", description="Least by which the start of a mail is moved.")
+    max: Duration = Field("2s", description="Most by which the start of a mail is moved.")
+
+
+class Interval(_Model):
+    """The runs of mode Interval: every so often a batch, in groups of workers.maxConcurrentSends."""
+
+    every: Duration = Field(
+        "10m",
+        description="From one run of a worker to its next; the workers of a fleet take turns within it.",
+    )
+    batch_size: int = Field(
+        200, ge=1, le=100_000, description="Most mailboxes that one run sends a mail from."
+    )
+    batch_delay: Duration = Field("2s", description="Pause after each group of workers.maxConcurrentSends.")
+    stagger: Stagger = Field(
+        default_factory=Stagger,
+        description="The start of each mail of a group is moved by min to max, drawn.",
+    )
+
+
 class Pacing(_Model):
     """How a day's mails are spread."""
 
+    mode: Literal["Continuous", "Interval"] = Field(
+        "Continuous",
+        description="Continuous gives each mail its own instant in the window; Interval sends a batch every interval.",
+    )
     cooldown: Cooldown = Field(
         default_factory=Cooldown,
         description="Pause of one mailbox from claim to claim, drawn between min and max.",
+    )
+    interval: Interval = Field(
+        default_factory=Interval, description="The runs of mode Interval; Continuous does not look at it."
     )
 
 
@@ -222,24 +280,41 @@ class Smtp(_Model):
     )
     ca_config_map_ref: CaBundleRef | None = Field(
         None,
-        description="ConfigMap with further certificate authorities that sign the mail hosts' certificates.",
+        description="ConfigMap with further authorities that sign the certificates of mail hosts and OAuth token endpoints.",
     )
 
 
 class Database(_Model):
     """The PostgreSQL database that holds the fleet."""
 
-    url_secret_ref: DatabaseUrlRef = Field(description="Secret with the URL that the workers use.")
+    url_secret_ref: DatabaseUrlRef = Field(
+        description="Secret with the workers' URL and, where they are private, the server's authorities in its key ca.crt."
+    )
     owner_url_secret_ref: DatabaseUrlRef | None = Field(
         None,
-        description="Secret with the URL of the schema's owner, for the operator; unset, the workers' URL serves.",
+        description="Secret with the URL of the schema's owner (and ca.crt), for the operator; unset, the workers' URL serves.",
     )
     migrations: Literal["Auto", "Manual"] = Field(
         "Auto",
         description="Auto lets the operator bring the schema up to date; Manual waits for warmup database upgrade.",
     )
+    max_connections: int = Field(
+        150,
+        ge=1 + APART,
+        le=MOST_CONNECTIONS,
+        description="Most connections of the whole fleet to the database; a worker shares what there is, 3 at most.",
+    )
     retention_days: int = Field(
         90, ge=2, le=3650, description="Days the ledger is kept before its partitions are dropped."
+    )
+
+
+class OAuth(_Model):
+    """How mailboxes log in that have no password."""
+
+    applications_secret_ref: ApplicationsRef | None = Field(
+        None,
+        description="Secret with the OAuth applications whose mailboxes log in with tokens; unset, all have passwords.",
     )
 
 
@@ -293,67 +368,18 @@ class WarmupFleetSpec(_Model):
         description="PostgreSQL database that holds the mailboxes and the ledger; one fleet each."
     )
     encryption: Encryption = Field(description="Keys for the stored credentials.")
+    oauth: OAuth = Field(default_factory=OAuth, description="How mailboxes log in that have no password.")
     paused: bool = Field(False, description="Stops sending within seconds and keeps the pods.")
-
-
-class Condition(_Model):
-    """One condition, in the shape of metav1.Condition."""
-
-    type: str = Field(description="Name of the condition: Ready or DatabaseReachable.")
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether the condition holds.")
-    reason: str = Field(description="One word from the closed set in docs/reference.md.")
-    message: str = Field(description="A sentence for a person: what is so, and what to do.")
-    last_transition_time: str = Field(
-        description="When the status last turned, RFC 3339.", json_schema_extra={"format": "date-time"}
+    deletion_policy: Literal["Retain", "Purge"] = Field(
+        "Retain",
+        description="Retain leaves the database when the fleet is deleted; Purge empties it: mailboxes, ledger, everything.",
     )
-    observed_generation: int = Field(description="Generation of the spec that the condition speaks of.")
 
+    @classmethod
+    def stored(cls, raw: Any) -> Self:
+        """The spec as an API server has it. Raises ValidationError.
 
-class WorkersStatus(_Model):
-    """How many workers there are."""
-
-    summary: str = Field(description="Live workers of wanted ones, such as 50/50.")
-    wanted: int = Field(description="Workers the fleet should have.")
-    ready: int = Field(description="Pods that are ready.")
-    replicas: int = Field(description="Pods that exist, as the scale subresource reads it.")
-    sized_by: str = Field(description="The term that decided the count: Mailboxes, Min, Max or Fixed.")
-
-
-class MailboxesStatus(_Model):
-    """How many mailboxes are enrolled."""
-
-    total: int = Field(description="Mailboxes enrolled.")
-    active: int = Field(description="Mailboxes that take part.")
-
-
-class TodayStatus(_Model):
-    """Today's account: due = sent + inDoubt + inFlight + scheduled + deferred + skipped."""
-
-    day: str = Field(description="The quota's day in the fleet's time zone.")
-    due: int = Field(description="Mails that today's quotas ask for.")
-    sent: int = Field(description="Mails accepted by the submission servers.")
-    in_doubt: int = Field(description="Mails whose fate the ledger cannot tell; never sent again.")
-    in_flight: int = Field(description="Mails claimed and not yet settled.")
-    scheduled: int = Field(description="Mails still to come today.")
-    deferred: int = Field(description="Mails held back by a fault that the mailbox names.")
-    skipped: int = Field(
-        description="Mails that today will not see: the window is over, or nobody can send them."
-    )
-    behind: int = Field(description="Mails that should have been sent by now and were not.")
-
-
-class WarmupFleetStatus(_Model):
-    """What is."""
-
-    observed_generation: int | None = Field(
-        None, description="Generation of the spec that this status speaks of."
-    )
-    selector: str | None = Field(
-        None, description="Label selector of the worker pods, for the scale subresource."
-    )
-    epoch: int | None = Field(None, description="Epoch of the ownership; each resize raises it.")
-    message: str | None = Field(None, description="Message of the Ready condition.")
-    workers: WorkersStatus | None = Field(None, description="The workers.")
-    mailboxes: MailboxesStatus | None = Field(None, description="The mailboxes.")
-    today: TodayStatus | None = Field(None, description="Today's account.")
-    conditions: list[Condition] | None = Field(None, description="Ready and DatabaseReachable.")
+        What this release does not know is a newer CRD's, and passed over: the CRD is upgraded first and fills in the defaults of
+        its new fields, so every fleet would be unreadable until the operator is, too. Mistakes are the API server's to refuse.
+        """
+        return cls.model_validate(raw, extra="ignore")

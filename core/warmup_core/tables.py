@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -34,6 +35,14 @@ metadata = MetaData()
 
 incarnations = Sequence("incarnations", metadata=metadata)
 mail_ids = Sequence("mail_ids", metadata=metadata)
+
+
+def readable(column: str) -> str:
+    """SQL: the end of a rest or a pause, but none that Python has no date for. The database has such years, and rows may hold
+    what a server once asked for. NULL stays NULL, which ``least`` would not let it."""
+    latest = "timestamptz '3000-01-01 00:00:00+00'"
+    return f"CASE WHEN {column} > {latest} THEN {latest} ELSE {column} END"
+
 
 _instant = DateTime(timezone=True)
 
@@ -56,6 +65,12 @@ fleet = Table(
     Column("time_zone", Text, nullable=False, server_default=text("'UTC'")),
     Column("next_time_zone", Text),
     Column("next_time_zone_at", _instant),
+    Column("resized_at", _instant),
+    Column("growing_since", _instant),
+    Column("failed_target", Integer),
+    Column("retry_after", _instant),
+    Column("failed_attempts", Integer, nullable=False, server_default=text("0")),
+    Column("failed_reason", Text, nullable=False, server_default=text("''")),
     CheckConstraint("id = 1", name="fleet_one_row"),
     CheckConstraint("worker_count >= 0", name="fleet_worker_count"),
     CheckConstraint("(next_time_zone IS NULL) = (next_time_zone_at IS NULL)", name="fleet_next_time_zone"),
@@ -70,6 +85,9 @@ workers = Table(
     Column("started_at", _instant, nullable=False, server_default=text("clock_timestamp()")),
     Column("host", Text, nullable=False, server_default=text("''")),
     Column("version", Text, nullable=False, server_default=text("''")),
+    Column("send_seconds", Double),
+    Column("sends_per_second", Double),
+    Column("wanted_count", Integer),
     CheckConstraint("number >= 1", name="workers_number"),
 )
 
@@ -100,11 +118,35 @@ mailboxes = Table(
     Column("ramp_on", Date),
     Column("quota_override", Integer),
     Column("strikes", Integer, nullable=False, server_default=text("0")),
+    Column("window_from", Integer),
+    Column("window_to", Integer),
+    Column("time_zone", Text),
+    Column("days", Text),
     CheckConstraint("smtp_security IN ('starttls', 'tls')", name="mailboxes_smtp_security"),
     CheckConstraint("smtp_port BETWEEN 1 AND 65535", name="mailboxes_smtp_port"),
     CheckConstraint("ramp_day >= 0", name="mailboxes_ramp_day"),
     CheckConstraint("quota_override >= 0", name="mailboxes_quota_override"),
+    CheckConstraint(
+        "time_zone IS NULL OR (timestamptz '2000-01-01 00:00:00Z' AT TIME ZONE time_zone) IS NOT NULL",
+        name="mailboxes_time_zone",
+    ),
+    CheckConstraint(
+        "days ~ '^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)(,(Mon|Tue|Wed|Thu|Fri|Sat|Sun)){0,6}$'", name="mailboxes_days"
+    ),
+    CheckConstraint(
+        "(window_from IS NULL) = (window_to IS NULL)"
+        " AND window_from BETWEEN 0 AND 86399 AND window_to BETWEEN 1 AND 86400",
+        name="mailboxes_window",
+    ),
     Index("mailboxes_changed_at", "changed_at"),
+    Index(
+        "mailboxes_own_hours",
+        "window_from",
+        "window_to",
+        "time_zone",
+        "days",
+        postgresql_where=text("num_nonnulls(window_from, time_zone, days) > 0"),
+    ),
 )
 
 credentials = Table(
@@ -119,6 +161,21 @@ credentials = Table(
     UniqueConstraint("key_id", "nonce", name="credentials_nonce_once"),
 )
 
+oauth_tokens = Table(
+    "oauth_tokens",
+    metadata,
+    Column("mailbox_id", BigInteger, ForeignKey("mailboxes.id", ondelete="CASCADE"), primary_key=True),
+    Column("username", Text, nullable=False),
+    Column("application", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    Column("access_until", _instant),
+    Column("refresh_until", _instant),
+    CheckConstraint("octet_length(nonce) = 12", name="oauth_tokens_nonce"),
+    UniqueConstraint("key_id", "nonce", name="oauth_tokens_nonce_once"),
+)
+
 quotas = Table(
     "quotas",
     metadata,
@@ -129,7 +186,9 @@ quotas = Table(
     Column("sent", Integer, nullable=False, server_default=text("0")),
     Column("in_doubt", Integer, nullable=False, server_default=text("0")),
     Column("failed", Integer, nullable=False, server_default=text("0")),
+    Column("missed", Integer, nullable=False, server_default=text("0")),
     CheckConstraint("spent BETWEEN 0 AND quota", name="quotas_not_exceeded"),
+    CheckConstraint("missed >= 0", name="quotas_missed"),
     CheckConstraint("sent >= 0 AND in_doubt >= 0 AND sent + in_doubt <= spent", name="quotas_add_up"),
     postgresql_partition_by="RANGE (day)",
 )
@@ -185,7 +244,9 @@ pauses = Table(
     Column("rule", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("since", _instant, nullable=False, server_default=text("clock_timestamp()")),
-    CheckConstraint("scope IN ('recipient', 'tenant', 'domain', 'provider', 'egress')", name="pauses_scope"),
+    CheckConstraint(
+        "scope IN ('recipient', 'tenant', 'domain', 'provider', 'egress', 'application')", name="pauses_scope"
+    ),
     CheckConstraint("per_minute > 0", name="pauses_per_minute"),
     Index("pauses_since", "since"),
 )
