@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_core.threads import LONGEST
+from warmup_worker.connection import Connected, rows
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,11 @@ CROSS JOIN LATERAL (
 """)
 
 
-async def find(
-    connection: AsyncConnection, day: date, pairs: Sequence[tuple[int, int]]
-) -> list[Thread | None]:
+async def find(connection: Connected, day: date, pairs: Sequence[tuple[int, int]]) -> list[Thread | None]:
     """For each (mailbox, its recipient): the thread it goes on with by answering the recipient's latest mail to it."""
     threads: list[Thread | None] = [None] * len(pairs)
-    rows = await connection.execute(
+    found = await rows(
+        connection,
         _FIND,
         {
             "mailboxes": [mailbox_id for mailbox_id, _ in pairs],
@@ -61,6 +60,6 @@ async def find(
             "longest": LONGEST,
         },
     )
-    for row in rows:
-        threads[row.place - 1] = Thread(row.thread_id, row.answers_id, row.before_id, row.turn)
+    for row in found:
+        threads[row["place"] - 1] = Thread(row["thread_id"], row["answers_id"], row["before_id"], row["turn"])
     return threads

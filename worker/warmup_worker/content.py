@@ -102,10 +102,13 @@ def _date(seconds: int) -> bytes:
 
 
 def _part(kind: bytes, text: str) -> bytes:
-    """One part with its own headers, in the plainest encoding that keeps its lines short and ASCII."""
+    """One part with its own headers, in the plainest encoding that keeps its lines short and ASCII.
+
+    CRLF comes last: where a text has no line end, ``b2a_qp`` breaks it with LF.
+    """
     if text.isascii() and not _LONG_LINE.search(text):
         return _PART % (kind, b"7bit", text.replace("\n", "\r\n").encode())
-    return _PART % (kind, b"quoted-printable", b2a_qp(text.replace("\n", "\r\n").encode()))
+    return _PART % (kind, b"quoted-printable", b2a_qp(text.encode()).replace(b"\n", b"\r\n"))
 
 
 def _html(draw: Draw, text: str, facts: Mapping[str, str]) -> str:

@@ -1,8 +1,8 @@
-"""The worker from start to end: register, follow the heartbeats, wake mailboxes when due, drain.
+"""The worker from start to end: register, follow the heartbeats, wake mailboxes when due, drain. ``assembly`` makes its parts.
 
 ```
-start: telemetry -> schema known? -> register -> [heartbeat, keeper, claims, outcomes, upkeep, coordinator of worker 1], wake loop
-turn:  due and a free slot -> sender.take (connect, claim, send, settle)
+start: telemetry -> schema known? -> register -> [heartbeat, keeper, claims, outcomes, sweeper, worker 1's coordinator], wake loop
+turn:  due, and the schedule starts it -> sender.take (connect, claim, send, settle)
 end:   SIGTERM, replaced, a part died -> claim nothing -> hand back what is not dotted -> await replies -> settle -> release
 ```
 Invariants: at most ``max_concurrent_sends`` turns hold a slot, at most half of them at one host. Nothing is started while the
@@ -12,38 +12,27 @@ Fails: exit code 1 with the reason in the log; 3 when replaced by a newer proces
 """
 
 import asyncio
+import contextlib
 import logging
 import random
-import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
 
-from warmup_core import __version__, limits, schema
+from warmup_core import schema
 from warmup_core.database import Unreachable
-from warmup_worker.batches import Claims, Outcomes
-from warmup_worker.clock import DatabaseClock, boottime
-from warmup_worker.connection import HEARTBEAT, Database, Rejected
-from warmup_worker.coordinator import Coordinator
-from warmup_worker.gates import Gates
-from warmup_worker.keeper import Keeper
-from warmup_worker.lease import Lease
-from warmup_worker.limits import Limits
-from warmup_worker.metrics import Metrics
-from warmup_worker.report import Report
-from warmup_worker.sender import Sender, Turn
+from warmup_worker.assembly import Parts
+from warmup_worker.clock import boottime
+from warmup_worker.connection import Rejected
+from warmup_worker.mailbox import Mailbox
+from warmup_worker.sender import Slot, Turn
 from warmup_worker.settings import WorkerSettings
-from warmup_worker.settling import sweep
-from warmup_worker.shard import Mailbox, Shard
-from warmup_worker.telemetry import Telemetry
-from warmup_worker.trust import trusted_authorities
+from warmup_worker.starter import ROUND_SECONDS
 
 log = logging.getLogger(__name__)
 
 DRAINED, FAILED, REPLACED = 0, 1, 3
-_ROUND_SECONDS = 1.0
-"""The longest the wake loop sleeps: it also notices orders that no event tells."""
-_LARGEST_ROUND = 1000
-"""Mailboxes begun or set aside before others have their turn on the event loop."""
+_BREATH_SECONDS = 0.01
+"""The least time between two rounds of the wake loop: so no more turns begin than the event loop keeps up with."""
 _SUMMARY_SECONDS = 60.0
 
 
@@ -51,63 +40,18 @@ class Engine:
     """One worker process. ``run`` is called once; ``stop`` may be called any number of times."""
 
     def __init__(self, settings: WorkerSettings, local_hostname: str | None = None) -> None:
-        timing = settings.timing
-        self._settings, self._timing = settings, timing
-        self._database = Database(settings.current_url, timing.statement)
-        self._heartbeats = Database(settings.current_url, timing.statement, HEARTBEAT)
-        self._clock = DatabaseClock()
-        self._wake, self._stop = asyncio.Event(), asyncio.Event()
-        self.metrics = Metrics(settings.number)
-        host = socket.gethostname()
-        self.lease = Lease(self._heartbeats, settings.number, timing, self._clock, host, __version__)
-        self.shard = Shard(boottime)
-        self._outcomes = Outcomes(self._database, self.lease, timing, self.metrics)
-        self._limits = Limits(self._database, self.lease, timing, settings.number)
-        self._gates = Gates(self.shard)
-        self._claims = Claims(
-            self._database, self.lease, self._outcomes, self._limits, timing, self.metrics, self._wake
-        )
-        self._keeper = Keeper(
-            self._database, self.lease, self.shard, self._clock, timing, settings.number, self._wake
-        )
-        self._sender = Sender(
-            lease=self.lease,
-            shard=self.shard,
-            keeper=self._keeper,
-            claims=self._claims,
-            limits=self._limits,
-            gates=self._gates,
-            outcomes=self._outcomes,
-            clock=self._clock,
-            timing=timing,
-            metrics=self.metrics,
-            keys=settings.keys,
-            authorities=trusted_authorities(settings.ca_file),
-            templates=settings.templates,
-            local_hostname=local_hostname or host,
-        )
-        self._coordinator = (
-            Coordinator(self._database, self.lease, settings.wanted, timing.heartbeat)
-            if settings.wanted is not None and settings.number == 1
-            else None
-        )
-        self.report = Report(
-            settings.number,
-            settings.wanted,
-            self.lease,
-            self.shard,
-            self._keeper,
-            self._outcomes,
-            self._limits,
-            self._coordinator,
-            self._clock,
-        )
-        self.telemetry = Telemetry(
-            self.report, self.metrics, settings.telemetry_host, settings.telemetry_port
-        )
+        self._settings, self._timing = settings, settings.timing
+        parts = Parts(settings, local_hostname)
+        self.lease, self.shard, self.metrics = parts.lease, parts.shard, parts.metrics
+        self.report, self.telemetry = parts.report, parts.telemetry
+        self._database, self._clock, self._wake = parts.database, parts.clock, parts.wake
+        self._keeper, self._claims, self._outcomes = parts.keeper, parts.claims, parts.outcomes
+        self._starter, self._sender, self._gates = parts.starter, parts.sender, parts.gates
+        self._tokens, self._sweeper, self._coordinator = parts.tokens, parts.sweeper, parts.coordinator
+        self._stop = asyncio.Event()
         self._turns: set[Turn] = set()
         self._slots_taken = 0
-        self._parts: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
 
     def stop(self) -> None:
         """Begin to drain. Again: nothing more happens."""
@@ -127,12 +71,12 @@ class Engine:
             code = ordered if await self._drain(boottime() + self._settings.grace_seconds) else FAILED
             return code
         finally:
-            for part in self._parts.values():
+            for part in self._running.values():
                 part.cancel()
-            await asyncio.gather(*self._parts.values(), return_exceptions=True)
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
             await self.telemetry.close()
+            await self._tokens.close()
             await self._database.close()
-            await self._heartbeats.close()
             log.info("ended with exit code %d", code)
 
     async def _register(self) -> bool:
@@ -142,15 +86,17 @@ class Engine:
             try:
                 trouble = await self._schema_trouble()
                 if trouble is None:
-                    await self.lease.register()
+                    trouble = await self.lease.register()
             except (Unreachable, Rejected) as error:
                 trouble = str(error)
             if self.lease.identity is not None:
                 self.report.starting = None
+                incarnation = self.lease.identity.incarnation
                 log.info(
                     "worker %d registered, incarnation %d",
                     self._settings.number,
-                    self.lease.identity.incarnation,
+                    incarnation,
+                    extra={"incarnation": incarnation},
                 )
                 return True
             if trouble != self.report.starting:
@@ -180,18 +126,18 @@ class Engine:
         self._start("keeper", self._keeper.run())
         self._start("outcomes", self._outcomes.run())
         self._start("claims", self._claims.run())
-        self._start("upkeep", self._upkeep())
+        self._start("sweeper", self._sweeper.run())
         self._start("summary", self._summarize())
         if self._coordinator is not None:
             self._start("coordinator", self._coordinator.run())
         self._start("wake loop", self._wake_loop())
         stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait([stopped, *self._parts.values()], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stopped, *self._running.values()], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if self.lease.replaced.is_set():
             log.error("replaced: a newer process runs as worker %d; draining", self._settings.number)
             return REPLACED
-        for name, part in self._parts.items():
+        for name, part in self._running.items():
             if part.done():
                 error = None if part.cancelled() else part.exception()
                 log.critical("the %s ended unexpectedly; draining", name, exc_info=error)
@@ -199,7 +145,7 @@ class Engine:
         return DRAINED
 
     def _start(self, name: str, part: Coroutine[None, None, None]) -> None:
-        self._parts[name] = asyncio.create_task(part, name=name)
+        self._running[name] = asyncio.create_task(part, name=name)
 
     async def _wake_loop(self) -> None:
         """Start a turn for each mailbox that is due, while slots are free."""
@@ -207,14 +153,14 @@ class Engine:
             self.report.wake_loop_at = boottime()
             self._wake.clear()
             pause = self._start_due()
-            try:
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await asyncio.sleep(_BREATH_SECONDS)
+            if pause > _BREATH_SECONDS:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause - _BREATH_SECONDS):
+                        await self._wake.wait()
 
     def _start_due(self) -> float:
-        """Start what can be started now; returns the seconds until there may be more."""
+        """Start what is to start now; returns the seconds until there may be more."""
         orders = self.lease.orders
         if (
             orders is None
@@ -223,45 +169,26 @@ class Engine:
             or self._settings.number > orders.worker_count
             or not self.lease.trusted
             or not self._outcomes.caught_up
+            or not self._claims.open
         ):
-            return _ROUND_SECONDS
-        slots, now = orders.settings.max_concurrent_sends, self._clock.now()
-        share = limits.host_share(slots)
-        self._limits.obey(orders)
-        self._gates.open_due(now, share)
-        ready = sum(turn.claim is None for turn in self._turns)
-        for _ in range(_LARGEST_ROUND):
-            if self._slots_taken >= slots:
-                return _ROUND_SECONDS
-            if not self._limits.room(ready, orders.worker_count):
-                wait = self._limits.opens_at - boottime()
-                return (
-                    min(_ROUND_SECONDS, wait) if wait > 0 else _ROUND_SECONDS
-                )  # each batch of claims wakes the loop
-            mailbox = self.shard.begin(now)
-            if mailbox is None:
-                next_wakes = [
-                    it for it in (self.shard.next_wake(), self._gates.next_opening()) if it is not None
-                ]
-                until = min(next_wakes, default=now + _ROUND_SECONDS) - self._clock.now()
-                return min(_ROUND_SECONDS, max(0.001, until))
-            held = self._keeper.pauses.holding(mailbox, now, orders.worker_count)
-            if held is not None:
-                self.shard.pause(mailbox, held.gate, held.rule, held.at)
-            elif self._gates.admit(mailbox, share):
-                self._begin(mailbox)
-                ready += 1
-        return 0.0
+            self._starter.unable()
+            return ROUND_SECONDS
+        unclaimed = len(self._sender.unclaimed)
+        look = self._starter.look(self._clock.now(), orders, self._slots_taken, unclaimed)
+        for mailbox, at in look.starts:
+            self._begin(mailbox, at)
+        return look.pause
 
-    def _begin(self, mailbox: Mailbox) -> None:
-        turn = Turn(mailbox, self._slot(mailbox.smtp_host))
+    def _begin(self, mailbox: Mailbox, at: float) -> None:
+        turn = Turn(mailbox, self._slot(mailbox.smtp_host), at)
+        self._sender.unclaimed.add(turn)
         turn.task = asyncio.create_task(self._sender.take(turn))
         turn.task.add_done_callback(partial(self._ended, turn))
         self._turns.add(turn)
 
-    def _slot(self, host: str) -> "_Slot":
+    def _slot(self, host: str) -> Slot:
         self._slots_taken += 1
-        return _Slot(partial(self._give_back, host))
+        return Slot(partial(self._give_back, host))
 
     def _give_back(self, host: str) -> None:
         self._slots_taken -= 1
@@ -270,29 +197,11 @@ class Engine:
 
     def _ended(self, turn: Turn, task: asyncio.Task[None]) -> None:
         self._turns.discard(turn)
+        self._sender.unclaimed.discard(turn)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             self.metrics.errors.labels("turn").inc()
             log.critical("the turn of mailbox %d broke", turn.mailbox.id, exc_info=error)
-
-    async def _upkeep(self) -> None:
-        """Sweep what dead workers left, and close claims of our own whose commit was unknown."""
-        trouble: str | None = None
-        while True:
-            await asyncio.sleep(self._timing.sweep_every * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            try:
-                async with self._database.reading() as connection:
-                    swept = await sweep(connection, self._timing.sweep)
-                await self._outcomes.close_unknown()
-            except (Unreachable, Rejected) as error:
-                if str(error) != trouble:
-                    log.warning("no sweep: %s", error)
-                trouble = str(error)
-                continue
-            trouble = None
-            if swept:
-                self.metrics.swept.inc(swept)
-                log.warning("swept: %d mails of dead workers are in doubt", swept)
 
     async def _summarize(self) -> None:
         while True:
@@ -303,8 +212,8 @@ class Engine:
         """Hand back what is not dotted, await replies, write outcomes, release the lease. Whether all is written."""
         self.report.draining = True
         self._claims.stop()
-        self._parts["wake loop"].cancel()
-        if self._parts["outcomes"].done():
+        self._running["wake loop"].cancel()
+        if self._running["outcomes"].done():
             self._start("outcomes", self._outcomes.run())
         await self._await_turns(min(boottime() + self._timing.hand_back, end - self._timing.margin))
         for turn in list(self._turns):
@@ -315,9 +224,9 @@ class Engine:
             if turn.settled is None:
                 turn.task.cancel()
         await self._await_turns(min(boottime() + 1.0, end))  # a cancelled turn queues its outcome at once
-        written = asyncio.create_task(self._outcomes.written())
+        written = asyncio.create_task(self._written())
         await asyncio.wait(
-            [written, self._parts["outcomes"]],
+            [written, self._running["outcomes"]],
             timeout=max(0.1, end - boottime() - 1.0),
             return_when=asyncio.FIRST_COMPLETED,
         )
@@ -332,19 +241,12 @@ class Engine:
         log.info("drained: %s", self.report.summary())
         return True
 
+    async def _written(self) -> None:
+        """Return when neither an outcome nor a token waits for the database any more."""
+        await self._tokens.finish()
+        await self._outcomes.written()
+
     async def _await_turns(self, until: float) -> None:
         tasks = [turn.task for turn in self._turns]
         if tasks:
             await asyncio.wait(tasks, timeout=max(0.0, until - boottime()))
-
-
-class _Slot:
-    """Gives a slot back when called first, nothing after."""
-
-    def __init__(self, give_back: Callable[[], None]) -> None:
-        self._give_back: Callable[[], None] | None = give_back
-
-    def __call__(self) -> None:
-        if self._give_back is not None:
-            self._give_back()
-            self._give_back = None

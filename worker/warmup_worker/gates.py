@@ -2,18 +2,21 @@
 
 It is set aside in a queue of its own and blocks nobody behind it. A host's queue moves when one of its sends ends. A scope (the
 bucket of a user or a domain) is shut when a claim found it empty; from the instant its next token is due it lets one mailbox
-through a step, which is as fast as its bucket fills, so nobody logs in for nothing. With nobody waiting it is open again.
+through a step, which is as fast as its bucket fills, so nobody logs in for nothing. With nobody waiting it is open again, and so
+is every scope when a limit has changed: what was found out holds under that limit only.
 Invariants: at most ``share`` turns of one host hold a slot. ``open_due`` looks at every queue that can move, so none is
 forgotten; an entry whose mailbox went elsewhere meanwhile is skipped. In memory only: the database decides anyway.
 """
 
 import heapq
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from warmup_core.limits import SECOND, Kind, Limit
 from warmup_worker.limits import scopes_of
-from warmup_worker.shard import Mailbox, Shard
+from warmup_worker.mailbox import Mailbox
+from warmup_worker.shard import Shard
 
 
 @dataclass
@@ -35,6 +38,17 @@ class Gates:
         self._aside: dict[str, deque[int]] = {}
         self._shut: dict[str, _Shut] = {}
         self._openings: list[tuple[float, str]] = []
+        self._scoped: Mapping[Kind, Limit] = {}
+
+    def obey(self, scoped: Mapping[Kind, Limit], now: float) -> None:
+        """Take over the limits of users and domains in force. Under others all that is shut is open again, and who waits asks."""
+        if scoped == self._scoped:
+            return
+        self._scoped = scoped
+        self._shut.clear()
+        self._openings.clear()
+        for key in [it for it in self._aside if not it.startswith("host/")]:
+            self._bring_back(key, now, len(self._aside[key]))
 
     def admit(self, mailbox: Mailbox, share: int) -> bool:
         """Let a due mailbox begin, counted at its host; or set it aside."""
@@ -83,6 +97,11 @@ class Gates:
                 self._open_at(scope, shut, now + shut.step)
             else:
                 del self._shut[scope]
+
+    @property
+    def hosts_full(self) -> bool:
+        """Whether any mailbox waits for a send to its host to end."""
+        return any(queue and key.startswith("host/") for key, queue in self._aside.items())
 
     def next_opening(self) -> float | None:
         """When the first scope opens; None while none is shut."""

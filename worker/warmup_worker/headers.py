@@ -15,7 +15,6 @@ _ADDRESS = re.compile(
     rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED_TEXT})@[A-Za-z0-9](?:[A-Za-z0-9.-]{{0,252}}[A-Za-z0-9])?"
 )
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_TO_QUOTE = re.compile(r'(["\\])')
 _WORD_BYTES = 39
 """Of UTF-8 in one encoded word: with its frame and a header's name it stays inside 76 characters."""
 _LINE = 76
@@ -25,10 +24,15 @@ class Unwritable(Exception):
     """An address, a name or a subject that cannot stand in a mail."""
 
 
+def _unsafe(text: str) -> bool:
+    """Whether it holds a character that could end a header or hide in one."""
+    return not (text.isascii() and text.isprintable()) and _UNSAFE.search(text) is not None
+
+
 @lru_cache(maxsize=16_384)
 def checked_address(address: str) -> str:
     """The address itself. Raises Unwritable: CR, LF, NUL, spaces and brackets outside quotes, a domain that is not ASCII."""
-    if not _ADDRESS.fullmatch(address) or _UNSAFE.search(address):
+    if not _ADDRESS.fullmatch(address) or _unsafe(address):
         raise Unwritable(f"{address!r} is not an address that can be written into a mail")
     return address
 
@@ -37,13 +41,13 @@ def checked_address(address: str) -> str:
 def addressed(name: str, address: str) -> bytes:
     """The value of From or To. Raises Unwritable."""
     checked_address(address)
-    if _UNSAFE.search(name):
+    if _unsafe(name):
         raise Unwritable(f"the display name {name!r} holds a control character")
     name = name.strip()
     if not name:
         return address.encode()
     if name.isascii() and "=?" not in name and len(name) <= 60:
-        phrase = '"' + _TO_QUOTE.sub(r"\\\1", name) + '"'
+        phrase = '"' + name.replace("\\", r"\\").replace('"', r"\"") + '"'
     else:
         phrase = encoded_words(name)
     fold = "\r\n " if len(phrase) + len(address) > 60 else " "
@@ -53,7 +57,7 @@ def addressed(name: str, address: str) -> bytes:
 @lru_cache(maxsize=16_384)
 def unstructured(text: str) -> bytes:
     """The value of Subject. Raises Unwritable."""
-    if _UNSAFE.search(text):
+    if _unsafe(text):
         raise Unwritable(f"the subject {text!r} holds a control character")
     text = text.strip()
     plain = text.isascii() and "=?" not in text

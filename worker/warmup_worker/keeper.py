@@ -4,24 +4,30 @@ A new epoch, day, zone or settings version makes the whole portion be read (and 
 worker owns now is dropped before. Otherwise each beat brings the mailboxes that a person or an import changed in the last
 minute (the overlap forgives transactions that committed late) and those to be looked at again. Rows that were deleted are
 found by the slow full reading.
+The pool of recipients is the same for every worker and takes the database half a second for 100,000 mailboxes. So it is read
+again only where a mailbox has changed, not for a resize, a new setting or a new day, which reach all workers at once; and a
+worker that is about to be given mailboxes has read it before.
 Fails: an outage leaves memory as it is; the next beat tries again.
 """
 
 import asyncio
+import gc
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from warmup_core import schedules
 from warmup_core.database import Unreachable
 from warmup_worker import pausing, roster
 from warmup_worker.clock import DatabaseClock, boottime
 from warmup_worker.connection import Database, Rejected
+from warmup_worker.foresight import Foresight
 from warmup_worker.lease import Lease, Orders
 from warmup_worker.pauses import Pauses
 from warmup_worker.pool import Pool
 from warmup_worker.roster import MailboxRow, Portion
-from warmup_worker.shard import Plan, Shard
+from warmup_worker.shard import Shard
 from warmup_worker.timing import Timing
 
 log = logging.getLogger(__name__)
@@ -58,6 +64,16 @@ class Scope:
         )
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What the pool in memory is of. ``change``: when any mailbox had changed last."""
+
+    day: date
+    zone: str
+    change: datetime | None
+    fingerprint: tuple[int, int | None]
+
+
 class Keeper:
     """Owns what comes into the shard, the pauses and the pool. ``loaded`` is set once the first whole reading is done."""
 
@@ -70,16 +86,20 @@ class Keeper:
         timing: Timing,
         number: int,
         wake: asyncio.Event,
+        foresight: Foresight,
     ) -> None:
+        self.foresight = foresight
         self._database, self._lease, self._shard, self._clock = database, lease, shard, clock
         self._timing, self._number, self._wake = timing, number, wake
         self.pauses = Pauses()
         self.pool = Pool()
         self.loaded = asyncio.Event()
         self._scope: Scope | None = None
+        self._portion: Portion | None = None
+        """What the last whole reading was of."""
         self._seen_until: datetime | None = None
         self._read_at = self._pool_read_at = self._long_look_at = -float("inf")
-        self._pool_change: datetime | None = None
+        self._pool_of: _Reading | None = None
         self._trouble: str | None = None
         self._paused_until: datetime | None = None
         self._suspended: tuple[frozenset[int], Pool] = (frozenset(), self.pool)
@@ -102,16 +122,25 @@ class Keeper:
         if orders is None or self._number > orders.worker_count or orders.deleted:
             self._shard.drop(list(self._shard.mailboxes))
             self._scope = None
+            if orders is not None and not orders.deleted:
+                await self._keep_pool(orders, patient=True)
             return
         scope = Scope.of(orders)
-        portion = Portion(self._number, orders.worker_count, orders.day, orders.settings)
         whole = scope != self._scope or boottime() - self._read_at > self._timing.reread_every
+        self._choose_schedule(orders)
         await self._read_pauses(whole)
         if whole:
-            await self._read_everything(orders, scope, portion)
+            await self._read_everything(orders, scope)
         else:
-            await self._read_changes(portion)
+            await self._read_changes(orders)
         self.suspend_recipients()
+
+    def _choose_schedule(self, orders: Orders) -> None:
+        """Let the mails be spread as the settings ask for; the reading that follows a change places every mailbox anew."""
+        seed = f"{orders.token}/{self._number}"
+        chosen = schedules.choose(orders.settings, self._number, orders.worker_count, seed)
+        if chosen != self._shard.schedule:
+            self._shard.schedule = chosen
 
     async def _read_pauses(self, whole: bool) -> None:
         at = self._clock.instant()
@@ -131,12 +160,14 @@ class Keeper:
             self.pool.suspend(away)
             self._suspended = (away, self.pool)
 
-    async def _read_everything(self, orders: Orders, scope: Scope, portion: Portion) -> None:
+    async def _read_everything(self, orders: Orders, scope: Scope) -> None:
         new = scope != self._scope
-        self._shard.keep_owned(self._number, portion.count)
-        self._shard.plan = Plan.of(orders.day, orders.zone, orders.settings)
+        self._shard.keep_owned(self._number, orders.worker_count)
         started, since = boottime(), self._clock.instant()
-        await self._read_pool()
+        await self._keep_pool(orders, thorough=not new)
+        self._shard.day = orders.day
+        planner = self.foresight.planner(orders, self.pool)
+        self._portion = portion = Portion(self._number, orders.worker_count, planner)
         gone = set(self._shard.mailboxes)
         async for page in roster.everything(self._database, portion):
             gone.difference_update(row.id for row in page)
@@ -145,6 +176,7 @@ class Keeper:
         self._scope, self._read_at, self._seen_until = scope, started, since
         self.loaded.set()
         if new:
+            gc.freeze()  # what was read stays: looking for garbage in it again and again is in vain
             log.info(
                 "worker %d of %d, epoch %d, day %s: %d mailboxes, read in %.2f s",
                 self._number,
@@ -153,16 +185,22 @@ class Keeper:
                 scope.day,
                 len(self._shard.mailboxes),
                 boottime() - started,
+                extra={
+                    "epoch": scope.epoch,
+                    "workers": portion.count,
+                    "mailboxes": len(self._shard.mailboxes),
+                },
             )
 
-    async def _read_changes(self, portion: Portion) -> None:
+    async def _read_changes(self, orders: Orders) -> None:
+        portion = self._portion
+        assert portion is not None
         assert self._seen_until is not None
         now = self._clock.instant()
         long = boottime() - self._long_look_at > _LONG_EVERY
         since = self._seen_until - (_LONG_OVERLAP if long else _OVERLAP)
         async with self._database.reading() as connection:
             changes = await roster.changed(connection, portion, since)
-            last_change = await roster.last_change(connection)
         wanted = sorted({it.id for it in changes if not self._shard.knows(it)} | self._shard.look_again)
         for start in range(0, len(wanted), roster.PAGE):
             some = wanted[start : start + roster.PAGE]
@@ -173,8 +211,7 @@ class Keeper:
         self._seen_until = now
         if long:
             self._long_look_at = boottime()
-        if last_change != self._pool_change and boottime() - self._pool_read_at > _POOL_SECONDS:
-            await self._read_pool()
+        await self._keep_pool(orders, patient=True)
 
     async def _put(self, rows: Sequence[MailboxRow]) -> None:
         """Take rows in a few at a time, so that sends in flight do not wait for a large shard."""
@@ -183,9 +220,25 @@ class Keeper:
             self._wake.set()
             await asyncio.sleep(0)
 
-    async def _read_pool(self) -> None:
+    async def _keep_pool(self, orders: Orders, *, thorough: bool = False, patient: bool = False) -> None:
+        """Read the pool where it is not the one in memory: a mailbox has changed, or a new day leaves out who had left.
+
+        ``thorough``: deleted rows and transactions that committed late are changes, too, which the newest change does not tell.
+        ``patient``: an import that goes on for a while is not followed mailbox by mailbox.
+        """
+        if patient and boottime() - self._pool_read_at <= _POOL_SECONDS:
+            return
         async with self._database.reading() as connection:
-            self._pool_change = await roster.last_change(connection)
+            known, change = self._pool_of, await roster.last_change(connection)
+            if (
+                known is not None
+                and known.change == change
+                and (self.pool.whole or (known.day, known.zone) == (orders.day, orders.zone))
+                and (not thorough or known.fingerprint == await roster.fingerprint(connection))
+            ):
+                return
+            # The fingerprint before the pool: what comes in between makes it be read once more.
+            found = _Reading(orders.day, orders.zone, change, await roster.fingerprint(connection))
             members = await roster.pool(connection)
         self.pool = await asyncio.to_thread(Pool, members)
-        self._pool_read_at = boottime()
+        self._pool_of, self._pool_read_at = found, boottime()

@@ -9,12 +9,13 @@ Fails: an error may hide a COMMIT; the tokens count as lost.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_core.limits import Kind, Limit
+from warmup_worker.connection import Connected, rows
 
 UNDER_PROVIDER = """AND (a.most IS NULL OR a.most > q.spent + q.failed + (
               SELECT coalesce(sum(y.spent + y.failed), 0) FROM quotas y
@@ -132,24 +133,23 @@ FROM clock c LEFT JOIN given g ON true LEFT JOIN next n ON true
 
 
 async def reserve(
-    connection: AsyncConnection, buckets: Sequence[Bucket], wanted: int, settings_version: int
+    connection: Connected, buckets: Sequence[Bucket], wanted: int, settings_version: int
 ) -> Reservation | None:
     """Take up to ``wanted`` tokens, the same number from every bucket; None when one of them is not there."""
-    row = (
-        await connection.execute(
-            _RESERVE,
-            {
-                "scopes": [it.scope for it in buckets],
-                "steps": [it.limit.step_us for it in buckets],
-                "bursts": [it.limit.burst for it in buckets],
-                "wanted": wanted,
-                "version": settings_version,
-            },
-        )
-    ).one()
-    if row.buckets != len(buckets):
+    (row,) = await rows(
+        connection,
+        _RESERVE,
+        {
+            "scopes": [it.scope for it in buckets],
+            "steps": [it.limit.step_us for it in buckets],
+            "bursts": [it.limit.burst for it in buckets],
+            "wanted": wanted,
+            "version": settings_version,
+        },
+    )
+    if row["buckets"] != len(buckets):
         return None
-    return Reservation(row.tokens, row.granted_at, row.wait, row.short, row.current)
+    return Reservation(row["tokens"], row["granted_at"], row["wait"], row["short"], row["current"])
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ WITH ask AS (
     UNION ALL
     SELECT a.mailbox_id, 'provider', 'mailbox/' || a.mailbox_id, l.claimed_at + make_interval(secs => :day_seconds)
     FROM ask a CROSS JOIN LATERAL (
-        SELECT claimed_at FROM mails WHERE mailbox_id = a.mailbox_id AND day >= fleet_day() - 2
+        SELECT claimed_at FROM mails WHERE mailbox_id = a.mailbox_id AND day >= CAST(:day AS date) - 2
         ORDER BY claimed_at DESC OFFSET a.most - 1 LIMIT 1
     ) l
     WHERE a.most IS NOT NULL
@@ -193,18 +193,20 @@ async def shortages(
     asks: Mapping[int, int | None],
     scoped: Mapping[Kind, Limit],
     day_seconds: float,
+    day: date,
 ) -> dict[int, Shortage]:
-    """Which of these mailboxes lack a token of their user's, their domain's or their provider's, as the rows stand now.
+    """Which of these mailboxes lack a token of their user's, their domain's or their provider's, as the rows stand on ``day``.
 
     ``asks``: the most that each mailbox may send in ``day_seconds``. Of several scopes the one that makes it wait longest.
     """
-    rows = await connection.execute(
+    found = await connection.execute(
         _SHORTAGES,
         {
             "mailboxes": list(asks),
             "most_a_day": list(asks.values()),
             "day_seconds": day_seconds,
+            "day": day,
             **values_of(scoped),
         },
     )
-    return {row.mailbox_id: Shortage(row.mailbox_id, Kind(row.kind), row.scope, row.wait) for row in rows}
+    return {row.mailbox_id: Shortage(row.mailbox_id, Kind(row.kind), row.scope, row.wait) for row in found}

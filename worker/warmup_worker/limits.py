@@ -49,7 +49,7 @@ def scoped_of(settings: FleetSettings, timing: Timing) -> dict[Kind, Limit]:
     """The limits that are kept for each user and each domain of senders."""
     made = {}
     if (count := settings.per_domain_per_day_limit) is not None:
-        open_share = (settings.window_to_seconds - settings.window_from_seconds) / limits.DAY_SECONDS
+        open_share = settings.window_length.total_seconds() / limits.DAY_SECONDS
         made[Kind.DOMAIN] = limits.limit(count, timing.day, open_share=open_share)
     if (count := settings.per_user_per_hour_limit) is not None:
         made[Kind.USER] = limits.limit(count, timing.hour)
@@ -213,5 +213,5 @@ class Limits:
         return reservation
 
     async def _ask(self, wanted: int, version: int) -> Reservation | None:
-        async with self._database.transaction() as connection:
+        async with self._database.direct() as connection:
             return await limiting.reserve(connection, self.buckets, wanted, version)

@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from warmup_core.replies import Scope
+from warmup_worker.mailbox import Mailbox
 from warmup_worker.pausing import PauseRow
 from warmup_worker.reactions import Concerned, Pause
-from warmup_worker.shard import Mailbox
 
-_SENDING: Final = (Scope.EGRESS, Scope.PROVIDER, Scope.TENANT, Scope.DOMAIN)
-PAUSING: Final = (*_SENDING, Scope.RECIPIENT)
-"""The scopes that pause beyond one mailbox."""
+_SENDING: Final = (Scope.EGRESS, Scope.PROVIDER, Scope.TENANT, Scope.DOMAIN, Scope.APPLICATION)
 _REMEMBERED_SECONDS: Final = 6 * 3600.0
 """How long after its end a pause counts as the one before the next."""
 
@@ -84,7 +82,7 @@ class Pauses:
         """What keeps this mailbox from a turn now. One that may go on uses its place where its scope is slowed."""
         if not self._known:
             return None
-        who = Concerned(mailbox.user_id, mailbox.address, mailbox.smtp_host)
+        who = Concerned(mailbox.user_id, mailbox.address, mailbox.smtp_host, application=mailbox.application)
         for scope in _SENDING:
             gate = (scope, who.key(scope) or "")
             pause = self._known.get(gate)
@@ -96,6 +94,11 @@ class Pauses:
             if at > now:
                 return Held(gate, pause.rule, min(at, _end(pause)))
         return None
+
+    def stops(self, scope: Scope, key: str, now: float) -> bool:
+        """Whether this key is paused now."""
+        pause = self._known.get((scope, key))
+        return pause is not None and pause.per_minute is None and _in_force(pause, now)
 
     def _place(self, gate: Gate, mailbox_id: int, now: float, step: float) -> float:
         """When this mailbox may pass a scope that is slowed, one mailbox a ``step``."""

@@ -1,4 +1,4 @@
-"""The SQL of pauses: one row for each recipient, tenant, domain, provider or egress that a server's reply made pause.
+"""The SQL of pauses: one row for each recipient, tenant, domain, provider, egress or OAuth application that a reply made pause.
 
 A row is written by whoever heard the reply and read by every worker with its heartbeat: what changed since the last reading,
 with an overlap that forgives transactions that committed late. Workers delete none; a row whose ``until`` is past is over.
@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_core.replies import Scope
+from warmup_core.tables import readable
 from warmup_worker.reactions import Pause
 
 
@@ -45,11 +46,11 @@ WHERE p.until <= excluded.since
    OR (p.per_minute IS NULL) = (excluded.per_minute IS NULL) AND p.until < coalesce(excluded.until, 'infinity')
 """)
 
-_READ = """
-SELECT scope, key, extract(epoch FROM until)::float8 AS until, per_minute, attempt, rule,
+_READ = f"""
+SELECT scope, key, extract(epoch FROM {readable("until")})::float8 AS until, per_minute, attempt, rule,
     extract(epoch FROM since)::float8 AS since
 FROM pauses WHERE
-"""
+"""  # noqa: S608 - our own text
 _IN_FORCE = text(_READ + "until IS NULL OR until > clock_timestamp()")
 _CHANGED = text(_READ + "since >= CAST(:since AS timestamptz)")
 
@@ -76,4 +77,5 @@ async def read(connection: AsyncConnection, since: datetime | None) -> list[Paus
         rows = await connection.execute(_IN_FORCE)
     else:
         rows = await connection.execute(_CHANGED, {"since": since})
-    return [PauseRow(**{**row._mapping, "scope": Scope(row.scope)}) for row in rows]
+    known = set(Scope)  # a later release may pause what this one has never heard of
+    return [PauseRow(**{**row._mapping, "scope": Scope(row.scope)}) for row in rows if row.scope in known]

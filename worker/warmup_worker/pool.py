@@ -1,20 +1,20 @@
 """The pool of recipients in memory: every member of the fleet in its place, 21 bytes each.
 
 Fixed for the day: who joins makes it anew, who leaves keeps its place and is passed over, so that nobody else's pair changes.
-Reloaded when any mailbox changed and with each slow reading. A stale pool costs a refused claim: the claim itself looks
+Reloaded when any mailbox changed. A stale pool costs a refused claim: the claim itself looks
 whether the recipient is still active, and ``leave`` takes a member out at once when it is not.
 """
 
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Self
 
 from warmup_core import pairing, threads
-from warmup_core.pairing import Turn
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,24 @@ class Pool:
         members = members or Members.of([])
         self._ids, self._present, self._members = members.ids, members.present, members
         self._by_id = array("i", sorted(range(len(self._ids)), key=self._ids.__getitem__))
+        self.largest_user = max(Counter(members.users).values(), default=0)
+        self.largest_domain = max(Counter(members.domains).values(), default=0)
         self._pairing = pairing.Pool.of(members.users, members.domains)
         self._suspended: frozenset[int] = frozenset()
-        self._turn = lru_cache(maxsize=256)(self._make_turn)
+        self._turn = lru_cache(maxsize=256)(partial(pairing.turn, self._pairing))
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    @property
+    def present(self) -> int:
+        """Members that take part."""
+        return sum(self._present)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nobody has left: then the next day's pool is the same."""
+        return self.present == len(self)
 
     @property
     def bytes_a_member(self) -> float:
@@ -71,9 +83,6 @@ class Pool:
 
     def _is_present(self, place: int) -> bool:
         return bool(self._present[place]) and place not in self._suspended
-
-    def _make_turn(self, seed: str, k: int) -> Turn | None:
-        return pairing.turn(self._pairing, seed, k)
 
     def recipient(
         self, mailbox_id: int, token: str, day: date, k: int, reply_percent: int = 0

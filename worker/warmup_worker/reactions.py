@@ -6,8 +6,10 @@ a reply -> replies.classify -> scope: message, mailbox                     -> th
                                       recipient, tenant, domain, provider,
                                       egress                               -> a Pause for all workers, and the mailbox backs off
 ```
+An OAuth token that is not to be had is reacted to likewise (``react_to_token``).
+
 Invariants: the sending mailbox always rests, so nothing is tried in a tight loop, and no rest is shorter than the server asked
-for. A label (``rule``) comes from a closed set; only ``hold`` and ``Pause.reason`` quote the server.
+for, up to a week. A label (``rule``) comes from a closed set; only ``hold`` and ``Pause.reason`` quote the server.
 A mailbox whose recipients are refused three times running is the odd one itself: it backs off, and no further recipient pays.
 """
 
@@ -17,13 +19,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from warmup_core import pacing, providers
+from warmup_core.oauth import Kind, Trouble
 from warmup_core.replies import Phase, Scope, Verdict, classify
 from warmup_core.replies import Reaction as Does
+from warmup_core.reply_rules import Wait
 
 UNTIL_FIXED_SECONDS: Final = 10 * 365 * 86_400.0
-"""A hold that no clock ends: an import that changes the mailbox does."""
+"""A hold that no clock ends: an import of another login or server does, or ``warmup mailboxes release``."""
 SLOW_PER_MINUTE: Final = 10
 """What a provider gets from the whole fleet while it is slowed."""
+OAUTH_GRANT: Final = "oauth-grant"
+"""The rule of a refused refresh token; a hold that it caused begins with it."""
+_ENDPOINT_WAIT: Final = Wait(5, 2, 300)
+_LEAST_WAIT: Final = 1.0
+_ALARM_AT: Final = 3
+"""The pause in a row with which an endpoint that does not answer becomes an alarm."""
 _BLAMELESS_RECIPIENTS: Final = 2
 """Recipients in a row that may pay for a refusal before the mailbox is the suspect."""
 _REPLY: Final = re.compile(r"[2-5][0-9]{2}( |$)")
@@ -66,12 +76,14 @@ class Reaction:
 
 @dataclass(frozen=True)
 class Concerned:
-    """Whom a refusal may concern: the sending mailbox's user, address and host, and its recipient if one was named."""
+    """Whom a refusal may concern: the sending mailbox's user, address, host and OAuth application, and its recipient if one was
+    named."""
 
     user_id: int
     address: str
     host: str
     recipient_id: int | None = None
+    application: str | None = None
 
     def key(self, scope: Scope) -> str | None:
         """The key of a scope in the table of pauses; None where the scope is not one that pauses there."""
@@ -85,6 +97,8 @@ class Concerned:
                 return self.address.rpartition("@")[2].lower()
             case Scope.PROVIDER | Scope.EGRESS:
                 return host
+            case Scope.APPLICATION:
+                return self.application
         return None
 
 
@@ -96,7 +110,7 @@ def react(
     draw: float,
     attempt: Callable[[Scope, str, str], int],
 ) -> Reaction:
-    """What to do about a failure in ``phase`` of the mailer.
+    """What to do about a failure in ``phase`` of a dialogue.
 
     ``failures``: those of the mailbox in a row before this one. ``draw``: jitter in [0, 1). ``attempt``: how often a rule had
     paused a scope's key in a row before.
@@ -118,6 +132,46 @@ def react(
     before = attempt(verdict.scope, key, verdict.rule)
     verdict = classify(_PHASES[phase], reply, provider, attempt=before)
     return Reaction(backoff, hold, pause=_pause(verdict, key, before, draw), alert=verdict.alert)
+
+
+def react_to_token(
+    application: str,
+    trouble: Trouble,
+    failures: int,
+    draw: float,
+    attempt: Callable[[Scope, str, str], int],
+    refused_seconds: float,
+) -> Reaction:
+    """What to do about an access token that is not to be had. ``refused_seconds``: how long a refused application waits.
+
+    Only a refused refresh token is the mailbox's own matter. What concerns the application pauses that: one mailbox tries again
+    at the end, and all go on once it succeeds. A person is told once of each trouble, however long it lasts.
+    """
+    said = f"{application}'s token endpoint said: {trouble.words}"
+    if trouble.kind is Kind.GRANT_REFUSED:
+        hold = (
+            f"{OAUTH_GRANT}: its refresh token is taken no more: sign in again and import the new one; {said}"
+        )
+        return Reaction(UNTIL_FIXED_SECONDS, hold, strike=True)
+    if trouble.kind is Kind.UNCLEAR:
+        return Reaction(
+            pacing.backoff(failures + 1, draw),
+            f"oauth-unclear: no access token of {application}: {trouble.words}",
+        )
+    if trouble.kind is Kind.APPLICATION_REFUSED:
+        rule, first_alarm, wait = "oauth-application", 0, Wait(refused_seconds)
+        reason = (
+            f"the OAuth application {application} is refused: correct its id, secret, scope or URL; {said}"
+        )
+    else:
+        rule, first_alarm, wait = "oauth-endpoint", _ALARM_AT, _ENDPOINT_WAIT
+        reason = f"the token endpoint of the OAuth application {application} gives no token now; {said}"
+    before = attempt(Scope.APPLICATION, application, rule)
+    seconds = min(wait.first * wait.growth**before, wait.most)
+    if trouble.retry_after is not None:
+        seconds = max(trouble.retry_after, _LEAST_WAIT)
+    pause = Pause(Scope.APPLICATION, application, _spread(seconds, draw), None, before, rule, reason)
+    return Reaction(0.0, f"{rule}: {reason}", pause=pause, alert=before == first_alarm)
 
 
 def _own_rest(verdict: Verdict, failures: int, backoff: float, draw: float) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from warmup_core.fleet import PROCESSES
 from warmup_worker.lease import Orders
-from warmup_worker.settings import WantedFleet
+from warmup_worker.wanted import WantedFleet
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,18 @@
 Made from sums that are kept anyway: a report costs the same for ten mailboxes and for a hundred thousand.
 """
 
-from warmup_worker.batches import Outcomes
+from warmup_worker.batches import Claims
 from warmup_worker.clock import DatabaseClock, boottime
 from warmup_worker.coordinator import Coordinator
 from warmup_worker.keeper import Keeper
 from warmup_worker.lease import Lease, Orders
 from warmup_worker.limits import Limits
+from warmup_worker.outcomes import Outcomes
 from warmup_worker.pauses import Pauses
 from warmup_worker.readiness import Readiness, readiness
-from warmup_worker.settings import WantedFleet
 from warmup_worker.shard import Shard
 from warmup_worker.tally import Account
+from warmup_worker.wanted import WantedFleet
 
 _ALIVE_SECONDS = 30.0
 
@@ -28,6 +29,7 @@ class Report:
         lease: Lease,
         shard: Shard,
         keeper: Keeper,
+        claims: Claims,
         outcomes: Outcomes,
         limits: Limits,
         coordinator: Coordinator | None,
@@ -35,7 +37,7 @@ class Report:
     ) -> None:
         self.number, self._wanted = number, wanted
         self._lease, self._shard, self._keeper = lease, shard, keeper
-        self._outcomes, self._limits = outcomes, limits
+        self._claims, self._outcomes, self._limits = claims, outcomes, limits
         self._coordinator, self._clock = coordinator, clock
         self.wake_loop_at = boottime()
         """When the wake loop came round last."""
@@ -59,9 +61,19 @@ class Report:
         return self._limits.short
 
     @property
+    def unowned(self) -> int | None:
+        """Active mailboxes of the fleet without a live owner; None where it is not this worker's part to know."""
+        return self._coordinator.unowned if self._coordinator is not None else None
+
+    @property
     def pauses(self) -> Pauses:
         """What servers' replies made pause beyond one mailbox."""
         return self._keeper.pauses
+
+    @property
+    def in_the_way(self) -> tuple[str, ...]:
+        """What keeps the fleet's full numbers from being sent, as it was found beforehand; a sentence each."""
+        return self._keeper.foresight.sentences
 
     @property
     def now(self) -> float:
@@ -84,7 +96,8 @@ class Report:
 
     def readiness(self) -> Readiness:
         """Whether this worker can do its part now."""
-        trouble = self.starting or self._lease.trouble
+        database = self._lease.trouble or self._outcomes.trouble or self._claims.trouble
+        trouble = self.starting or database or self._lease.dissent
         if trouble is None and self._coordinator is not None:
             trouble = self._coordinator.trouble
         return readiness(
@@ -101,6 +114,11 @@ class Report:
     def account(self) -> Account:
         """Today's mails of this worker's mailboxes."""
         return self._shard.account(self.now)
+
+    @property
+    def full_number(self) -> int:
+        """The fleet's emailsPerMailboxPerDay; 0 before the first heartbeat."""
+        return self.orders.settings.emails_per_mailbox_per_day if self.orders else 0
 
     def summary(self) -> str:
         """The worker in one line."""

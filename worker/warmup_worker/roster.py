@@ -1,44 +1,53 @@
-"""The SQL of the shard: its mailboxes with credentials and today's quota, the plan of quotas, the pool of recipients.
+"""The SQL of the shard: its mailboxes with credentials and what they owe today (``quotas``), the pool of recipients.
 
-Readings come in pages of ids, so that no statement is long however large the table is. A quota is written only where it is
-missing or wrong, never below what is already spent, and under the mailbox's lock like every write to it.
+Readings come in pages of ids, so that no statement is long however large the table is.
 Fails: ``Unreachable`` from the transaction; a page is read again whole.
 """
 
+import asyncio
 import sys
 from array import array
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from sys import intern
 
-from sqlalchemy import text
+from asyncpg import Record
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_core.credentials import Sealed
-from warmup_core.settings import FleetSettings
+from warmup_core.days import DayPlan
+from warmup_core.planning import Planner
+from warmup_core.tables import readable
+from warmup_worker import quotas
 from warmup_worker.clock import boottime
-from warmup_worker.connection import Database
+from warmup_worker.connection import Database, rows
 from warmup_worker.pool import Members
+from warmup_worker.quotas import Owed
 
-PAGE = 1000
+PAGE = 5000
 """Mailboxes of ours in one reading, about: a page covers as many ids as hold that many."""
 
 
 @dataclass(frozen=True)
 class Portion:
-    """Which mailboxes are this worker's: number ``number`` of ``count``; their quotas on ``day`` follow from ``settings``."""
+    """Which mailboxes are this worker's: number ``number`` of ``count``; what they owe on its day the ``planner`` says."""
 
     number: int
     count: int
-    day: date
-    settings: FleetSettings
+    planner: Planner
+
+    @property
+    def day(self) -> date:
+        """The quota's day."""
+        return self.planner.day
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MailboxRow:
     """A mailbox as the tables have it. ``not_before`` and ``changed_at`` in seconds since the epoch; ``read_at``: ``boottime``
-    before the reading."""
+    before the reading. ``missed``: mails that parts of its ``plan`` which are over lack."""
 
     id: int
     user_id: int
@@ -53,165 +62,155 @@ class MailboxRow:
     hold_reason: str | None
     username: str | None
     sealed: Sealed | None
+    plan: DayPlan
     quota: int
     spent: int
+    missed: int
     sent: int
     in_doubt: int
     failed: int
     read_at: float
+    application: str | None = None
+    """The name of its OAuth application, where it logs in with one."""
 
 
-_COLUMNS = """
-SELECT m.id, m.user_id, m.address, m.display_name, m.smtp_host, m.smtp_port, m.smtp_security,
-    extract(epoch FROM m.changed_at)::float8 AS changed_at, m.in_flight IS NOT NULL AS in_flight,
-    greatest(extract(epoch FROM m.not_before), 0)::float8 AS not_before, m.hold_reason,
-    c.username, c.key_id, c.nonce, c.ciphertext, q.quota, coalesce(q.spent, 0) AS spent, coalesce(q.sent, 0) AS sent,
-    coalesce(q.in_doubt, 0) AS in_doubt, coalesce(q.failed, 0) AS failed, m.quota_override, m.ramp_on,
-    m.ramp_day + CASE WHEN last.spent > 0 THEN 1 ELSE 0 END AS progress
+# ``date_part`` and not ``extract``, whose numeric costs more than all the rest of a row.
+_COLUMNS = f"""
+SELECT {quotas.CASE_COLUMNS}, m.id, m.user_id, m.address, m.display_name, m.smtp_port, m.smtp_security,
+    date_part('epoch', m.changed_at) AS changed_at, m.in_flight IS NOT NULL AS in_flight,
+    greatest(date_part('epoch', {readable("m.not_before")}), 0) AS not_before, m.hold_reason,
+    coalesce(c.username, o.username) AS username, o.application, c.key_id, c.nonce, c.ciphertext,
+    q.quota, coalesce(q.spent, 0) AS spent, coalesce(q.sent, 0) AS sent,
+    coalesce(q.in_doubt, 0) AS in_doubt, coalesce(q.failed, 0) AS failed, coalesce(q.missed, 0) AS missed
 FROM mailboxes m
-LEFT JOIN credentials c ON c.mailbox_id = m.id
-LEFT JOIN quotas q ON q.mailbox_id = m.id AND q.day = :day
-LEFT JOIN LATERAL (
-    SELECT y.spent FROM quotas y WHERE y.day = m.ramp_on AND y.mailbox_id = m.id AND m.ramp_on < :day OFFSET 0
-) last ON true
-WHERE m.active AND m.id % :count = CAST(:number AS integer) - 1
-"""
-_PAGE = text(_COLUMNS + " AND m.id > :after AND m.id <= :last ORDER BY m.id")
+LEFT JOIN credentials c ON c.mailbox_id = m.id {{of_credentials}}
+LEFT JOIN oauth_tokens o ON o.mailbox_id = m.id {{of_tokens}}
+LEFT JOIN quotas q ON q.mailbox_id = m.id AND q.day = :day {{of_quotas}}
+WHERE m.active AND m.id % :count = CAST(:number AS integer) - 1 AND {{which}} ORDER BY m.id
+"""  # noqa: S608 - our own text
+
+
+def _reading(condition: str) -> TextClause:
+    """The reading of those mailboxes whose id meets a condition: told of each table, so that none is read for more than those."""
+    which = {name: condition.format(f"{table}.mailbox_id") for name, table in _TABLES.items()}
+    joined = {name: f"AND {it}" for name, it in which.items()}
+    return text(_COLUMNS.format(which=condition.format("m.id"), **joined))
+
+
+_TABLES = {"of_credentials": "c", "of_tokens": "o", "of_quotas": "q"}
+_PAGE = _reading("{0} > :after AND {0} <= :last")
 
 # The page's end is found without the filter on the remainder, whose selectivity no planner knows: with LIMIT on the filtered
 # rows PostgreSQL sorts the whole rest of the table for each page.
 _LAST = text("""
 SELECT max(id) FROM (SELECT id FROM mailboxes WHERE id > :after ORDER BY id LIMIT :ids) AS page
 """)
-_NAMED = text(_COLUMNS + " AND m.id = ANY (CAST(:ids AS bigint[])) ORDER BY m.id")
-
-# ``ramp_on`` is the working day that a mailbox was planned for last, ``ramp_day`` the days before it that it sent mails on. The
-# next working day counts that one too if it spent anything then: a day off, a pause, a long hold leave the ramp where it is.
-_PLAN = text("""
-WITH given AS (
-    SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:quotas AS integer[]), CAST(:progresses AS integer[]))
-        AS g (id, quota, progress)
-), locked AS MATERIALIZED (
-    SELECT id FROM mailboxes WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id FOR UPDATE
-), ramped AS (
-    UPDATE mailboxes m SET ramp_day = g.progress, ramp_on = :day FROM locked JOIN given g USING (id)
-    WHERE m.id = g.id AND CAST(:works AS boolean) AND (m.ramp_on IS NULL OR m.ramp_on < :day)
-)
-INSERT INTO quotas AS q (day, mailbox_id, quota)
-SELECT :day, id, quota FROM locked JOIN given USING (id)
-ON CONFLICT (day, mailbox_id) DO UPDATE SET quota = greatest(excluded.quota, q.spent)
-WHERE q.quota <> greatest(excluded.quota, q.spent)
-""")
+_NAMED = _reading("{0} = ANY (CAST(:ids AS bigint[]))")
 
 _CHANGED = text("""
-SELECT id, extract(epoch FROM changed_at)::float8 AS changed_at, active FROM mailboxes
+SELECT id, date_part('epoch', changed_at) AS changed_at, active FROM mailboxes
 WHERE changed_at >= CAST(:since AS timestamptz) AND id % :count = CAST(:number AS integer) - 1
 """)
 
 # Whoever was active when the day began keeps its place for the day: a pause moves ``changed_at``. Users stand together, and those
-# of one domain beside each other. Bytes, because a list of a million numbers would take fifty times their size.
+# of one domain beside each other. Words are compared once each, in no language; all that is sorted for a million members are
+# numbers. Bytes, because a list of a million numbers would take fifty times their size.
 _POOL = text("""
-WITH member AS (
-    SELECT id, user_id, active, substring(address FROM '[^@]*$') AS domain FROM mailboxes
+WITH member AS MATERIALIZED (
+    SELECT id, user_id, active, right(address, strpos(reverse(address), '@') - 1) COLLATE "C" AS domain FROM mailboxes
     WHERE active OR changed_at >= (SELECT fleet_day()::timestamp AT TIME ZONE fleet_zone())
-), home AS (
-    SELECT *, min(domain) OVER (PARTITION BY user_id) AS home FROM member
+), numbered AS MATERIALIZED (
+    SELECT domain, row_number() OVER (ORDER BY domain)::integer AS number FROM (SELECT DISTINCT domain FROM member) AS every
+), home AS MATERIALIZED (
+    SELECT m.user_id, min(n.number) AS home FROM member m JOIN numbered n USING (domain) GROUP BY m.user_id
 ), placed AS (
-    SELECT id, dense_rank() OVER (ORDER BY home, user_id) AS member_user, dense_rank() OVER (ORDER BY domain) AS domain, active,
-        row_number() OVER (ORDER BY home, user_id, domain, id) AS place
-    FROM home
+    SELECT m.id, m.active, n.number AS domain, dense_rank() OVER (ORDER BY h.home, m.user_id)::integer AS member_user,
+        row_number() OVER (ORDER BY h.home, m.user_id, n.number, m.id) AS place
+    FROM member m JOIN numbered n USING (domain) JOIN home h USING (user_id)
 )
 SELECT coalesce(string_agg(int8send(id), '' ORDER BY place), '') AS ids,
-    coalesce(string_agg(int4send(member_user::integer - 1), '' ORDER BY place), '') AS users,
-    coalesce(string_agg(int4send(domain::integer), '' ORDER BY place), '') AS domains,
+    coalesce(string_agg(int4send(member_user - 1), '' ORDER BY place), '') AS users,
+    coalesce(string_agg(int4send(domain), '' ORDER BY place), '') AS domains,
     coalesce(string_agg(boolsend(active), '' ORDER BY place), '') AS present
 FROM placed
 """)
 
 
-def _row(row: Any, quota: int, read_at: float) -> MailboxRow:
-    sealed = Sealed(row.key_id, row.nonce, row.ciphertext) if row.key_id is not None else None
+def _row(row: Record, owed: Owed, read_at: float) -> MailboxRow:
+    """Words that many mailboxes share are one object; so is a user name that is the address."""
+    address, username, key_id, application = (
+        row["address"],
+        row["username"],
+        row["key_id"],
+        row["application"],
+    )
     return MailboxRow(
-        id=row.id,
-        user_id=row.user_id,
-        address=row.address,
-        display_name=row.display_name,
-        smtp_host=row.smtp_host,
-        smtp_port=row.smtp_port,
-        smtp_security=row.smtp_security,
-        changed_at=row.changed_at,
-        in_flight=row.in_flight,
-        not_before=row.not_before,
-        hold_reason=row.hold_reason,
-        username=row.username,
-        sealed=sealed,
-        quota=quota,
-        spent=row.spent,
-        sent=row.sent,
-        in_doubt=row.in_doubt,
-        failed=row.failed,
-        read_at=read_at,
+        row["id"],
+        row["user_id"],
+        address,
+        row["display_name"],
+        intern(row["smtp_host"]),
+        row["smtp_port"],
+        intern(row["smtp_security"]),
+        row["changed_at"],
+        row["in_flight"],
+        row["not_before"],
+        row["hold_reason"],
+        address if username == address else username,
+        None if key_id is None else Sealed(intern(key_id), row["nonce"], row["ciphertext"]),
+        owed.day,
+        owed.quota,
+        row["spent"],
+        owed.missed,
+        row["sent"],
+        row["in_doubt"],
+        row["failed"],
+        read_at,
+        None if application is None else intern(application),
     )
 
 
 async def _planned(
-    connection: AsyncConnection, portion: Portion, rows: Sequence[Any], read_at: float
+    connection: AsyncConnection, portion: Portion, statement: TextClause, **values: object
 ) -> list[MailboxRow]:
-    """Write the quotas that are missing or wrong among these rows, and return the rows with them."""
-    owed: dict[tuple[Any, ...], int] = {}
-    day, works = portion.day, portion.settings.works_on(portion.day)
-    quotas: list[int] = []
-    for row in rows:
-        case = (row.progress, row.smtp_host, row.quota_override)
-        if case not in owed:
-            owed[case] = portion.settings.quota(day, *case).mails
-        quotas.append(max(owed[case], row.spent))
-    wrong = [
-        (row.id, quota, row.progress)
-        for row, quota in zip(rows, quotas, strict=True)
-        if row.quota != quota or (works and row.ramp_on != day)
-    ]
-    if wrong:
-        ids, planned, progresses = map(list, zip(*wrong, strict=True))
-        values = {"day": day, "works": works, "ids": ids, "quotas": planned, "progresses": progresses}
-        await connection.execute(_PLAN, values)
-    return [_row(row, quota, read_at) for row, quota in zip(rows, quotas, strict=True)]
+    """The mailboxes of a reading with what they owe, which is written where it is missing or wrong."""
+    read_at = boottime()
+    mine = {"day": portion.day, "count": portion.count, "number": portion.number}
+    found = await rows(connection, statement, {**mine, **values})
+    owed = await quotas.plan(connection, portion.planner, found)
+    return [_row(row, it, read_at) for row, it in zip(found, owed, strict=True)]
 
 
 async def everything(database: Database, portion: Portion) -> AsyncIterator[list[MailboxRow]]:
-    """The whole portion in pages of ascending ids, each planned for the day in a transaction of its own."""
-    after = -1
-    while True:
-        read_at = boottime()
-        async with database.reading() as connection:
-            last = await connection.scalar(_LAST, {"after": after, "ids": PAGE * portion.count})
-            if last is None:
-                return
-            rows = await connection.execute(
-                _PAGE,
-                {
-                    "day": portion.day,
-                    "count": portion.count,
-                    "number": portion.number,
-                    "after": after,
-                    "last": last,
-                },
-            )
-            page = await _planned(connection, portion, rows.all(), read_at)
-        after = last
-        yield page
+    """The whole portion in pages of ascending ids, each planned for the day in a transaction of its own.
+
+    The next page is read while the caller is busy with one.
+    """
+    coming = asyncio.create_task(_page(database, portion, -1))
+    try:
+        while (page := await coming) is not None:
+            last, mailboxes = page
+            coming = asyncio.create_task(_page(database, portion, last))
+            yield mailboxes
+    finally:
+        coming.cancel()
+        await asyncio.gather(
+            coming, return_exceptions=True
+        )  # its connection is given back, its failure nobody's
+
+
+async def _page(database: Database, portion: Portion, after: int) -> tuple[int, list[MailboxRow]] | None:
+    """The last id of the page after an id, and its mailboxes; None when there is none."""
+    async with database.reading() as connection:
+        last = await connection.scalar(_LAST, {"after": after, "ids": PAGE * portion.count})
+        if last is None:
+            return None
+        return last, await _planned(connection, portion, _PAGE, after=after, last=last)
 
 
 async def named(connection: AsyncConnection, portion: Portion, ids: Sequence[int]) -> list[MailboxRow]:
     """Those of ``ids`` that are active and in the portion, planned for the day. What is missing is not the worker's any more."""
-    read_at = boottime()
-    rows = (
-        await connection.execute(
-            _NAMED,
-            {"day": portion.day, "count": portion.count, "number": portion.number, "ids": list(ids)},
-        )
-    ).all()
-    return await _planned(connection, portion, rows, read_at)
+    return await _planned(connection, portion, _NAMED, ids=list(ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,16 +224,27 @@ class Change:
 
 async def changed(connection: AsyncConnection, portion: Portion, since: datetime) -> list[Change]:
     """The portion's mailboxes, active or not, that were changed since ``since``."""
-    rows = await connection.execute(
+    found = await connection.execute(
         _CHANGED, {"since": since, "count": portion.count, "number": portion.number}
     )
-    return [Change(row.id, row.changed_at, row.active) for row in rows]
+    return [Change(row.id, row.changed_at, row.active) for row in found]
 
 
 async def last_change(connection: AsyncConnection) -> datetime | None:
     """When any mailbox of the fleet changed last; None in an empty one."""
     found: datetime | None = await connection.scalar(text("SELECT max(changed_at) FROM mailboxes"))
     return found
+
+
+_FINGERPRINT = text("""
+SELECT count(*) AS mailboxes, bit_xor(timestamp_hash(changed_at AT TIME ZONE 'UTC')) AS changes FROM mailboxes
+""")
+
+
+async def fingerprint(connection: AsyncConnection) -> tuple[int, int | None]:
+    """Another one for any mailbox that is made, changed or deleted, also by a transaction that committed late."""
+    row = (await connection.execute(_FINGERPRINT)).one()
+    return row.mailboxes, row.changes
 
 
 async def pool(connection: AsyncConnection) -> Members:

@@ -2,7 +2,7 @@
 
 ```
 no recipient ----------------------> look again later
-no credential, no connection ------> defer: a rest and its reason, no quota spent
+no credential, connection, token --> consequences: no claim, no quota spent
 claim refused ---------------------> goodbye, wake again when the row says
 claimed ---> verdict, or a cancellation: failed before the dot, in doubt after it ---> settle, goodbye, rest
 ```
@@ -15,45 +15,74 @@ other mailbox.
 import asyncio
 import logging
 import random
-import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from warmup_core import providers
-from warmup_core.credentials import Keys, Undecipherable
 from warmup_core.templates import Template
 from warmup_core.types import MailState
-from warmup_worker import mailer
-from warmup_worker.batches import Claims, Outcomes
+from warmup_worker.batches import Claims
 from warmup_worker.claiming import Ask, Claim, Refusal
 from warmup_worker.clock import DatabaseClock, boottime
+from warmup_worker.consequences import Consequences
 from warmup_worker.content import Unwritable, compose
 from warmup_worker.gates import Gates
 from warmup_worker.keeper import Keeper
-from warmup_worker.lease import Lease, Orders
+from warmup_worker.lease import Lease
 from warmup_worker.limits import Limits, scopes_of
-from warmup_worker.mailer import Login, NotConnected, Server, Session, Verdict
+from warmup_worker.logins import Logins
+from warmup_worker.mailbox import Enrolment, Mailbox
+from warmup_worker.mailer import Mailer, Verdict
 from warmup_worker.metrics import Metrics
 from warmup_worker.network import parse_networks
-from warmup_worker.reactions import Concerned, Reaction, react
-from warmup_worker.settling import Deferral, Outcome
-from warmup_worker.shard import Mailbox, Shard
-from warmup_worker.timing import Timing
+from warmup_worker.outcomes import Outcomes
+from warmup_worker.reactions import Reaction
+from warmup_worker.redaction import readable
+from warmup_worker.session import NotConnected, Session
+from warmup_worker.settling import Outcome
+from warmup_worker.shard import Shard
+from warmup_worker.throughput import Throughput
+from warmup_worker.tokens import NoToken
 
 log = logging.getLogger(__name__)
+
+_HURRY = {Refusal.EPOCH, Refusal.PAUSED, Refusal.HELD, Refusal.NO_FLEET, Refusal.NOT_MINE}
+"""Refusals that the next heartbeat explains: it is worth having at once."""
+
+_NOTHING = Reaction(0.0, "")
+"""What a mail asks for with which nothing is wrong."""
+
+
+class Slot:
+    """Gives a slot back when called first, nothing after."""
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back: Callable[[], None] | None = give_back
+
+    def __call__(self) -> None:
+        if self._give_back is not None:
+            self._give_back()
+            self._give_back = None
 
 
 @dataclass(eq=False)
 class Turn:
-    """A turn under way. ``free`` gives its slot back, once."""
+    """A turn under way. ``free`` gives its slot back, once. ``at``: when it begins, by the database's clock. ``enrolled``: the
+    mailbox as it was enrolled then, since what a server says is said of that."""
 
     mailbox: Mailbox
     free: Callable[[], None]
+    at: float = 0.0
     session: Session | None = None
     claim: Claim | None = None
-    settled: asyncio.Future[None] | None = None
-    """Set when the outcome is queued, done when it is committed. From then on no other outcome counts."""
+    settled: asyncio.Future[MailState] | None = None
+    """Set when the outcome is queued, done with the state that was committed. From then on no other outcome counts."""
     task: asyncio.Task[None] = field(init=False)
+    enrolled: Enrolment = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.enrolled = self.mailbox.enrolment
 
     @property
     def dotted(self) -> bool:
@@ -74,20 +103,20 @@ class Sender:
         limits: Limits,
         gates: Gates,
         outcomes: Outcomes,
+        consequences: Consequences,
         clock: DatabaseClock,
-        timing: Timing,
         metrics: Metrics,
-        keys: Callable[[], Keys],
-        authorities: Callable[[], ssl.SSLContext],
+        throughput: Throughput,
+        logins: Logins,
         templates: Callable[[], Sequence[Template]],
-        local_hostname: str,
     ) -> None:
         self._lease, self._shard, self._keeper = lease, shard, keeper
-        self._claims, self._outcomes = claims, outcomes
+        self._claims, self._outcomes, self._consequences = claims, outcomes, consequences
         self._limits, self._gates = limits, gates
-        self._clock, self._timing, self._metrics = clock, timing, metrics
-        self._keys, self._authorities, self._local_hostname = keys, authorities, local_hostname
-        self._templates = templates
+        self._clock, self._metrics = clock, metrics
+        self._logins, self._templates, self._throughput = logins, templates, throughput
+        self.unclaimed: set[Turn] = set()
+        """Turns under way that have no claim yet: whoever begins and ends a turn notes it here, its claim takes it out."""
 
     async def take(self, turn: Turn) -> None:
         """The whole turn of a mailbox. Cancelled, it still settles what it claimed."""
@@ -107,8 +136,13 @@ class Sender:
             await asyncio.shield(turn.settled)
 
     async def _take(self, turn: Turn) -> None:
-        mailbox, orders = turn.mailbox, self._lease.orders
-        assert orders is not None  # whoever starts turns has looked
+        mailbox, enrolled = turn.mailbox, turn.enrolled
+        if (stagger := turn.at - self._clock.now()) > 0:
+            await asyncio.sleep(stagger)
+        orders = self._lease.orders
+        if orders is None or self._clock.now() >= mailbox.closes:
+            self._shard.put_back(mailbox, self._clock.now())
+            return
         recipient = self._keeper.pool.recipient(
             mailbox.id,
             orders.token,
@@ -119,23 +153,30 @@ class Sender:
         if recipient is None:
             self._shard.no_recipient(mailbox, self._clock.now())
             return
+        opened = boottime()
         try:
-            turn.session = await self._open(mailbox, orders)
+            networks = parse_networks(orders.settings.smtp_allowed_networks)
+            turn.session = await self._logins.open(enrolled, networks)
         except NotConnected as failure:
             self._metrics.failures.labels(failure.phase).inc()
-            self._defer(mailbox, failure.phase, failure.reason)
+            self._consequences.defer(mailbox, enrolled, failure.phase, failure.reason)
+            return
+        except NoToken as failure:
+            self._consequences.without_token(mailbox, enrolled, failure, orders.worker_count)
             return
         settings = orders.settings
         cooldown = random.randint(settings.cooldown_min_ms, settings.cooldown_max_ms)  # noqa: S311 - pacing
-        allowed = providers.mailbox_limit(mailbox.smtp_host, settings.per_mailbox_per_day_limits)
+        allowed = providers.mailbox_limit(enrolled.smtp_host, settings.per_mailbox_per_day_limits)
         most_a_day = allowed.mails if allowed else None
-        scopes = scopes_of(self._limits.scoped, mailbox.user_id, mailbox.address)
-        ask = Ask(mailbox.id, recipient.mailbox_id, cooldown, most_a_day, scopes, recipient.answers)
+        scopes = scopes_of(self._limits.scoped, enrolled.user_id, enrolled.address)
+        connected = boottime()
+        closes = datetime.fromtimestamp(mailbox.closes, UTC)
+        ask = Ask(mailbox.id, recipient.mailbox_id, cooldown, most_a_day, scopes, recipient.answers, closes)
         answer = await self._claims.ask(ask)
         if not isinstance(answer, Claim):
             if answer.reason is Refusal.REPLACED:
                 self._lease.replaced.set()
-            elif answer.reason in {Refusal.EPOCH, Refusal.PAUSED, Refusal.NO_FLEET, Refusal.NOT_MINE}:
+            elif answer.reason in _HURRY:
                 self._lease.hurry()
             elif answer.reason is Refusal.RECIPIENT:
                 self._keeper.pool.leave(recipient.mailbox_id)
@@ -147,83 +188,39 @@ class Sender:
             await turn.session.quit()
             return
         turn.claim = answer
+        self.unclaimed.discard(turn)
         self._shard.claimed(mailbox, answer)
         self._gates.claimed(mailbox, answer.claimed_at.timestamp())
-        verdict = await self._deliver(turn.session, answer, mailbox, orders.token)
+        granted = boottime()
+        verdict = await self._deliver(turn.session, answer, enrolled, orders.token)
+        if verdict.state is MailState.SENT:
+            self._throughput.sent(enrolled.smtp_host, connected - opened + boottime() - granted)
         self._settle(turn, answer, verdict)
         turn.free()
         await turn.session.quit()
 
-    async def _open(self, mailbox: Mailbox, orders: Orders) -> Session:
-        """A session for this mailbox. Raises NotConnected, also where its credential cannot be read."""
-        if mailbox.sealed is None or mailbox.username is None:
-            raise NotConnected("credential", "none is stored; import the mailbox again")
+    async def _deliver(self, session: Session, claim: Claim, sender: Enrolment, token: str) -> Verdict:
         try:
-            password = self._keys().open(mailbox.address, mailbox.sealed)
-        except Undecipherable as error:
-            raise NotConnected("credential", str(error)) from None
-        session = await Session.open(
-            Server(mailbox.smtp_host, mailbox.smtp_port, mailbox.smtp_security),
-            Login(mailbox.username, password),
-            context=self._authorities(),
-            allowed=parse_networks(orders.settings.smtp_allowed_networks),
-            local_hostname=self._local_hostname,
-            timing=self._timing,
-        )
-        if not mailbox.address.isascii() and not session.international:
-            session.close()
-            raise NotConnected(
-                "mail",
-                f"its address is not ASCII and needs SMTPUTF8, which {mailbox.smtp_host} does not offer",
-            )
-        return session
-
-    async def _deliver(self, session: Session, claim: Claim, mailbox: Mailbox, token: str) -> Verdict:
-        try:
-            mail = compose(claim, mailbox.address, mailbox.display_name, token, self._templates())
+            mail = compose(claim, sender.address, sender.display_name, token, self._templates())
         except Unwritable as error:
-            return Verdict(MailState.FAILED, "mail", mailer.readable(str(error)))
-        return await session.deliver(mail, lambda: claim.age)
-
-    def _defer(self, mailbox: Mailbox, phase: str, reason: str) -> None:
-        reaction = self._react(mailbox, phase, reason)
-        self._outcomes.defer(Deferral(mailbox.id, int(reaction.rest * 1000), reaction.hold, reaction.strike))
-        now = self._clock.now()
-        self._shard.deferred(mailbox, reaction.hold, now + reaction.rest, now)
-
-    def _react(self, mailbox: Mailbox, phase: str, reply: str, recipient_id: int | None = None) -> Reaction:
-        """What a failure asks for; whom it concerns beyond the mailbox pauses here at once, elsewhere with the heartbeat."""
-        who = Concerned(mailbox.user_id, mailbox.address, mailbox.smtp_host, recipient_id)
-        pauses, now = self._keeper.pauses, self._clock.now()
-        reaction = react(
-            phase,
-            reply,
-            who,
-            mailbox.failures,
-            random.random(),  # noqa: S311 - jitter, no secret
-            lambda scope, key, rule: pauses.attempt(scope, key, rule, now),
-        )
-        if (pause := reaction.pause) is not None:
-            if pauses.begin(pause, now):
-                self._metrics.pauses.labels(pause.scope, pause.rule).inc()
-                level = logging.ERROR if reaction.alert else logging.WARNING
-                log.log(level, "%s %s pauses: %s", pause.scope, pause.key, pause.reason)
-            self._outcomes.pause(pause)
-            self._keeper.suspend_recipients()
-        elif reaction.alert:
-            log.error("mailbox %d: %s", mailbox.id, reaction.hold)
-        return reaction
+            return Verdict(MailState.FAILED, "mail", readable(str(error)))
+        return await Mailer(session).deliver(mail, lambda: claim.age)
 
     def _settle(self, turn: Turn, claim: Claim, verdict: Verdict) -> None:
         """Queue the outcome, once; when it is committed the mailbox rests."""
         if turn.settled is not None:
             return
-        mailbox = turn.mailbox
+        mailbox, enrolled = turn.mailbox, turn.enrolled
         dotted = turn.session.dotted if turn.session is not None else None
-        hold, rest, strike = None, claim.cooldown_ms / 1000, False
+        cooldown = claim.cooldown_ms / 1000
+        reaction = _NOTHING
+        if not verdict.handed_back:
+            provider = providers.known_provider(enrolled.smtp_host)
+            self._metrics.provider_mails.labels(provider, verdict.state.value).inc()
         if verdict.state is MailState.FAILED and not verdict.handed_back:
-            reaction = self._react(mailbox, verdict.phase, verdict.reply, claim.recipient_id)
-            hold, rest, strike = reaction.hold, max(rest, reaction.rest), reaction.strike
+            reaction = self._consequences.react(
+                mailbox, enrolled, verdict.phase, verdict.reply, claim.recipient_id
+            )
         outcome = Outcome(
             mailbox_id=mailbox.id,
             day=claim.day,
@@ -231,22 +228,28 @@ class Sender:
             state=verdict.state,
             phase=verdict.phase,
             reply=verdict.reply,
-            rest_ms=int(rest * 1000),
-            hold=hold,
+            rest_ms=claim.cooldown_ms,
+            hold=reaction.hold or None,
+            hold_ms=int(reaction.rest * 1000),
+            changed_at=enrolled.changed_at,
             dotted=dotted,
-            strike=strike,
+            strike=reaction.strike,
         )
-        until = self._clock.now() + rest - (0.0 if dotted is None else boottime() - dotted)
+        began = self._clock.now() - (0.0 if dotted is None else boottime() - dotted)
+
+        def ended(done: asyncio.Future[MailState]) -> None:
+            hold = None if mailbox.changed_since(enrolled) else outcome.hold
+            until = began + (max(cooldown, reaction.rest) if hold else cooldown)
+            self._shard.ended(mailbox, done.result(), claim.day, hold, until, self._clock.now())
+
         turn.settled = self._outcomes.settle(outcome)
-        turn.settled.add_done_callback(
-            lambda _: self._shard.ended(mailbox, verdict.state, claim.day, hold, until, self._clock.now())
-        )
+        turn.settled.add_done_callback(ended)
 
     def _break_off(self, turn: Turn, why: str, *, error: bool = False) -> None:
         """End a turn that did not come to its own end, by what is known: failed before the dot, in doubt after it."""
         if turn.claim is None:
             if error:
-                self._defer(turn.mailbox, "error", why)
+                self._consequences.defer(turn.mailbox, turn.enrolled, "error", why)
             return
         dotted = turn.session is not None and turn.session.dotted is not None
         if dotted:

@@ -6,8 +6,11 @@ may leave, so writing it twice, or after the sweep, is harmless, and no verdict 
 
     intent -> sent | failed | in_doubt      in_doubt -> sent | failed (only by the process that wrote the intent: it knows better)
 
+A hold is of the enrolment that failed: an import that came meanwhile may have mended it, so nothing of it is written then.
+
 Settling asks for the mail's incarnation and for nothing else: not for the epoch, not for a lease. What a process began it
-may end.
+may end. A day is always given as a value, so that the planner sees its partitions and no others: planning over all that a
+retention of 90 days keeps costs ten times what the statement itself does.
 """
 
 from collections.abc import Sequence
@@ -19,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_core.types import MailState
 from warmup_worker.clock import boottime
+from warmup_worker.connection import Connected, rows
 from warmup_worker.lease import Identity
 
 
@@ -36,6 +40,10 @@ class Outcome:
     rest_ms: int | None
     hold: str | None = None
     """Why the mailbox is held back, for people; None when nothing is wrong."""
+    hold_ms: int = 0
+    """How long for, from the same instant, where that is longer than its rest."""
+    changed_at: float | None = None
+    """The enrolment that it failed under (``MailboxRow.changed_at``): a hold and a strike are written only while that stands."""
     dotted: float | None = None
     """``boottime`` of the dot."""
     strike: bool = False
@@ -44,28 +52,34 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Deferral:
-    """A mailbox that could not even connect or log in: no mail, no quota, a rest and its reason."""
+    """A mailbox that could not even connect or log in: no mail, no quota, a rest and its reason. ``until``: when the rest ends,
+    by the database's clock, in seconds since the epoch: an instant, so that a repetition can be told from another failure.
+    ``changed_at``: the enrolment that failed (``MailboxRow.changed_at``); nothing is written of one that was changed since."""
 
     mailbox_id: int
-    rest_ms: int
+    until: float
     hold: str
+    changed_at: float
     strike: bool = False
 
 
-_SETTLE = text("""
+_UNCHANGED = "date_part('epoch', m.changed_at) = e.changed_at"
+"""As the roster reads it, so that one instant is one number here and there."""
+
+_SETTLE = text(f"""
 WITH given AS (
     SELECT * FROM unnest(
-        CAST(:mailboxes AS bigint[]), CAST(:days AS date[]), CAST(:mails AS bigint[]), CAST(:states AS text[]),
-        CAST(:phases AS text[]), CAST(:replies AS text[]), CAST(:holds AS text[]), CAST(:rests AS float8[]),
-        CAST(:dot_ages AS float8[]), CAST(:strikes AS integer[])
-    ) AS g (mailbox_id, day, id, state, phase, reply, hold, rest, dot_age, strike)
+        CAST(:mailboxes AS bigint[]), CAST(:mails AS bigint[]), CAST(:states AS text[]), CAST(:phases AS text[]),
+        CAST(:replies AS text[]), CAST(:holds AS text[]), CAST(:rests AS float8[]), CAST(:hold_rests AS float8[]),
+        CAST(:dot_ages AS float8[]), CAST(:strikes AS integer[]), CAST(:enrolments AS float8[])
+    ) AS g (mailbox_id, id, state, phase, reply, hold, rest, hold_rest, dot_age, strike, changed_at)
 ), locked AS MATERIALIZED (
     SELECT id FROM mailboxes WHERE id = ANY (CAST(:mailboxes AS bigint[])) ORDER BY id FOR UPDATE
 ), ended AS MATERIALIZED (
     SELECT g.*, l.state AS before, clock_timestamp() - make_interval(secs => g.dot_age) AS dot_at
     FROM given g
-    JOIN mails l ON l.day = g.day AND l.id = g.id AND l.mailbox_id = g.mailbox_id
-    WHERE (SELECT count(*) FROM locked) >= 0
+    JOIN mails l ON l.day = :day AND l.id = g.id AND l.mailbox_id = g.mailbox_id
+    WHERE (SELECT count(*) FROM locked) >= 0 AND l.id = ANY (CAST(:mails AS bigint[]))
       AND l.incarnation = :incarnation AND (l.state = 'intent' OR l.state = 'in_doubt' AND g.state <> 'in_doubt')
     ORDER BY l.mailbox_id, l.id
     FOR UPDATE OF l
@@ -73,64 +87,75 @@ WITH given AS (
     UPDATE quotas q SET spent = q.spent - d.failed, failed = q.failed + d.failed, sent = q.sent + d.sent,
         in_doubt = q.in_doubt + d.doubted - d.cleared
     FROM (
-        SELECT day, mailbox_id, count(*) FILTER (WHERE state = 'sent') AS sent,
+        SELECT mailbox_id, count(*) FILTER (WHERE state = 'sent') AS sent,
                count(*) FILTER (WHERE state = 'failed') AS failed,
                count(*) FILTER (WHERE state = 'in_doubt') AS doubted,
                count(*) FILTER (WHERE before = 'in_doubt') AS cleared
-        FROM ended GROUP BY day, mailbox_id
+        FROM ended GROUP BY mailbox_id
     ) d
-    WHERE q.day = d.day AND q.mailbox_id = d.mailbox_id
+    WHERE q.day = :day AND q.mailbox_id = d.mailbox_id
 ), released AS (
-    UPDATE mailboxes m SET in_flight = NULL, hold_reason = e.hold, strikes = m.strikes + e.strike,
-        not_before = coalesce(coalesce(e.dot_at, clock_timestamp()) + make_interval(secs => e.rest), m.not_before)
+    UPDATE mailboxes m SET in_flight = NULL, hold_reason = CASE WHEN {_UNCHANGED} THEN e.hold END,
+        strikes = m.strikes + CASE WHEN {_UNCHANGED} THEN e.strike ELSE 0 END,
+        not_before = coalesce(coalesce(e.dot_at, clock_timestamp()) + make_interval(secs =>
+            CASE WHEN {_UNCHANGED} THEN greatest(e.rest, e.hold_rest) ELSE e.rest END), m.not_before)
     FROM ended e WHERE m.id = e.mailbox_id AND m.in_flight = e.id
 )
 UPDATE mails l SET state = e.state, settled_at = clock_timestamp(), dot_at = e.dot_at, phase = e.phase, reply = e.reply
-FROM ended e WHERE l.day = e.day AND l.id = e.id
+FROM ended e WHERE l.day = :day AND l.id = e.id AND l.id = ANY (CAST(:mails AS bigint[]))
 RETURNING l.day, l.id
-""")
+""")  # noqa: S608 - our own text
+# The ids stand there as values too: a day's partition is new each day, and what the planner knows of it may be that it was empty;
+# it then read the whole day for each batch, and compared each of its mails with each outcome.
 
 
 async def settle(
-    connection: AsyncConnection, incarnation: int, outcomes: Sequence[Outcome]
+    connection: Connected, incarnation: int, outcomes: Sequence[Outcome]
 ) -> set[tuple[date, int]]:
-    """Write how mails ended; returns the keys of those that changed. Harmless to repeat. One outcome a mail.
+    """Write how mails of one day ended; returns the keys of those that changed. Harmless to repeat. One outcome a mail.
 
     An outcome not returned found its mail settled before (an unknown COMMIT that had arrived after all).
     """
+    if not outcomes:
+        return set()
+    (day,) = {it.day for it in outcomes}
     now = boottime()
-    rows = await connection.execute(
+    changed = await rows(
+        connection,
         _SETTLE,
         {
             "mailboxes": [it.mailbox_id for it in outcomes],
-            "days": [it.day for it in outcomes],
+            "day": day,
             "mails": [it.mail_id for it in outcomes],
             "states": [it.state.value for it in outcomes],
             "phases": [it.phase for it in outcomes],
             "replies": [it.reply for it in outcomes],
             "holds": [it.hold for it in outcomes],
             "rests": [None if it.rest_ms is None else it.rest_ms / 1000 for it in outcomes],
+            "hold_rests": [it.hold_ms / 1000 for it in outcomes],
+            "enrolments": [it.changed_at for it in outcomes],
             "dot_ages": [None if it.dotted is None else max(0.0, now - it.dotted) for it in outcomes],
             "strikes": [int(it.strike) for it in outcomes],
             "incarnation": incarnation,
         },
     )
-    return {(row.day, row.id) for row in rows}
+    return {(row["day"], row["id"]) for row in changed}
 
 
+# A turn begins after the rest of the one before: a hold with these words that lasts as long is this one, written before.
 _DEFER = text("""
 WITH given AS (
-    SELECT * FROM unnest(CAST(:mailboxes AS bigint[]), CAST(:rests AS float8[]), CAST(:holds AS text[]),
-        CAST(:strikes AS integer[])) AS g (mailbox_id, rest, hold, strike)
+    SELECT mailbox_id, to_timestamp(until) AS until, hold, strike, changed_at
+    FROM unnest(CAST(:mailboxes AS bigint[]), CAST(:untils AS float8[]), CAST(:holds AS text[]), CAST(:strikes AS integer[]),
+        CAST(:enrolments AS float8[])) AS g (mailbox_id, until, hold, strike, changed_at)
 ), locked AS MATERIALIZED (
-    SELECT m.id, g.rest, g.hold, g.strike FROM mailboxes m JOIN given g ON g.mailbox_id = m.id
-    WHERE m.in_flight IS NULL
+    SELECT m.id, g.until, g.hold, g.strike FROM mailboxes m JOIN given g ON g.mailbox_id = m.id
+    WHERE m.in_flight IS NULL AND date_part('epoch', m.changed_at) = g.changed_at
       AND EXISTS (SELECT FROM workers w WHERE w.number = :number AND w.incarnation = :incarnation)
     ORDER BY m.id FOR UPDATE OF m
 )
-UPDATE mailboxes m SET hold_reason = d.hold, strikes = m.strikes + d.strike,
-    not_before = greatest(m.not_before, clock_timestamp() + make_interval(secs => d.rest))
-FROM locked d WHERE m.id = d.id
+UPDATE mailboxes m SET hold_reason = d.hold, strikes = m.strikes + d.strike, not_before = greatest(m.not_before, d.until)
+FROM locked d WHERE m.id = d.id AND (m.hold_reason IS DISTINCT FROM d.hold OR m.not_before < d.until)
 """)
 
 
@@ -140,9 +165,10 @@ async def defer(connection: AsyncConnection, me: Identity, deferrals: Sequence[D
         _DEFER,
         {
             "mailboxes": [it.mailbox_id for it in deferrals],
-            "rests": [it.rest_ms / 1000 for it in deferrals],
+            "untils": [it.until for it in deferrals],
             "holds": [it.hold for it in deferrals],
             "strikes": [int(it.strike) for it in deferrals],
+            "enrolments": [it.changed_at for it in deferrals],
             "number": me.number,
             "incarnation": me.incarnation,
         },
@@ -153,7 +179,8 @@ async def defer(connection: AsyncConnection, me: Identity, deferrals: Sequence[D
 _SWEEP = text("""
 WITH lost AS MATERIALIZED (
     SELECT l.day, l.id, l.mailbox_id FROM mails l
-    WHERE l.state = 'intent' AND l.claimed_at < (SELECT clock_timestamp()) - make_interval(secs => :sweep_seconds)
+    WHERE l.state = 'intent' AND l.day >= :since
+      AND l.claimed_at < (SELECT clock_timestamp()) - make_interval(secs => :sweep_seconds)
       AND NOT EXISTS (
           SELECT FROM workers w
           WHERE w.number = l.number AND w.incarnation = l.incarnation AND w.lease_until > clock_timestamp())
@@ -164,12 +191,13 @@ WITH lost AS MATERIALIZED (
     UPDATE mails l SET state = 'in_doubt', settled_at = clock_timestamp(), phase = 'sweep',
         reply = 'its worker ended without a word about it'
     FROM lost
-    WHERE (SELECT count(*) FROM locked) >= 0 AND l.day = lost.day AND l.id = lost.id AND l.state = 'intent'
+    WHERE (SELECT count(*) FROM locked) >= 0 AND l.day >= :since AND l.day = lost.day AND l.id = lost.id
+      AND l.state = 'intent'
     RETURNING l.day, l.id, l.mailbox_id
 ), counted AS (
     UPDATE quotas q SET in_doubt = q.in_doubt + d.mails
     FROM (SELECT day, mailbox_id, count(*) AS mails FROM doubted GROUP BY day, mailbox_id) d
-    WHERE q.day = d.day AND q.mailbox_id = d.mailbox_id
+    WHERE q.day >= :since AND q.day = d.day AND q.mailbox_id = d.mailbox_id
 ), released AS (
     UPDATE mailboxes m SET in_flight = NULL FROM doubted d WHERE m.id = d.mailbox_id AND m.in_flight = d.id
 )
@@ -177,26 +205,25 @@ SELECT count(*) FROM doubted
 """)
 
 
-async def sweep(connection: AsyncConnection, sweep_seconds: float) -> int:
+async def sweep(connection: AsyncConnection, sweep_seconds: float, since: date = date.min) -> int:
     """Put open intents older than ``sweep_seconds`` in doubt whose writer is not live; returns how many. Never `failed`.
 
-    The search starts from the intents, so a missing row of a worker hides nothing.
+    The search starts from the intents, so a missing row of a worker hides nothing. ``since``: the first day that is looked at.
     """
-    return int(await connection.scalar(_SWEEP, {"sweep_seconds": sweep_seconds}) or 0)
+    return int(await connection.scalar(_SWEEP, {"sweep_seconds": sweep_seconds, "since": since}) or 0)
 
 
 _OPEN = text("""
 SELECT day, id, mailbox_id FROM mails
-WHERE state = 'intent' AND incarnation = :incarnation AND number = :number
+WHERE state = 'intent' AND incarnation = :incarnation AND number = :number AND day >= :since
   AND claimed_at < (SELECT clock_timestamp()) - make_interval(secs => :seconds)
 """)
 
 
 async def open_intents(
-    connection: AsyncConnection, me: Identity, seconds: float
+    connection: AsyncConnection, me: Identity, seconds: float, since: date = date.min
 ) -> list[tuple[date, int, int]]:
-    """This process's open intents older than ``seconds``: (day, mail id, mailbox id)."""
-    rows = await connection.execute(
-        _OPEN, {"incarnation": me.incarnation, "number": me.number, "seconds": seconds}
-    )
-    return [(row.day, row.id, row.mailbox_id) for row in rows]
+    """This process's open intents older than ``seconds``, of the days from ``since`` on: (day, mail id, mailbox id)."""
+    values = {"incarnation": me.incarnation, "number": me.number, "seconds": seconds, "since": since}
+    found = await connection.execute(_OPEN, values)
+    return [(row.day, row.id, row.mailbox_id) for row in found]

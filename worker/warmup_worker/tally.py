@@ -1,17 +1,20 @@
 """Sums over a worker's mailboxes that cost the same to read however many there are.
 
 A mailbox is taken out before it changes and put back after, so the sums are always those of a full count. Mails behind are
-found from a histogram of (quota, spent): mailboxes with the same two numbers are behind by the same number of mails.
+found from a histogram of (day's plan, quota, spent): mailboxes that agree in them are behind by the same number of mails.
 """
 
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from warmup_core import pacing
-from warmup_core.pacing import Window
+from warmup_core.days import DayPlan
+
+K = TypeVar("K")
 
 
 class Standing(StrEnum):
@@ -29,30 +32,36 @@ class Standing(StrEnum):
     REFUSED = "claim refused, tries again"
     QUOTA_MET = "quota met"
     WINDOW_OVER = "window over"
+    NO_WINDOW = "the clock skips the window"
     NO_RECIPIENT = "no recipient"
 
 
-_DEFERRED = {Standing.DEFERRED, Standing.PAUSED}
-_SKIPPED = {Standing.WINDOW_OVER, Standing.NO_RECIPIENT}
+_DEFERRED = (Standing.DEFERRED, Standing.PAUSED)
+_SKIPPED = (Standing.WINDOW_OVER, Standing.NO_WINDOW, Standing.NO_RECIPIENT)
 
 
 class Counted(Protocol):
     """What is summed of a mailbox."""
 
+    plan: DayPlan
     quota: int
     spent: int
+    missed: int
     sent: int
     in_doubt: int
     failed: int
     standing: Standing
     hold: str | None
     limit: str | None
+    counted: bool
+    """Whether it is in the sums."""
 
 
 @dataclass(frozen=True)
 class Account:
     """due = sent + in_doubt + in_flight + scheduled + deferred + skipped, in mails; ``failed`` ones are to be sent again
-    under a new name and so are among the scheduled or deferred. ``met`` and ``reasons`` count mailboxes."""
+    under a new name and so are among the scheduled or deferred. ``met``, ``by_sent`` (by how many mails were sent) and
+    ``reasons`` count mailboxes."""
 
     mailboxes: int
     due: int
@@ -65,63 +74,119 @@ class Account:
     skipped: int
     met: int
     behind: int
-    reasons: dict[str, int]
+    by_sent: Mapping[int, int]
+    reasons: Mapping[str, int]
+
+    def sent_at_least(self, mails: int) -> int:
+        """Mailboxes that sent this many mails today or more, whatever their own quota is."""
+        return sum(mailboxes for sent, mailboxes in self.by_sent.items() if sent >= mails)
 
 
 def reason_of(mailbox: Counted) -> str:
     """The standing, with the rule or phase that the hold of a deferred mailbox names, the limit that binds, or the rule that
     made it pause: a closed set."""
-    if mailbox.standing is Standing.DEFERRED and mailbox.hold:
-        return f"{mailbox.standing}: {mailbox.hold.partition(':')[0][:40]}"
-    if mailbox.standing in {Standing.LIMITED, Standing.PAUSED} and mailbox.limit:
-        return f"{mailbox.standing}: {mailbox.limit}"
-    return mailbox.standing.value
+    standing = mailbox.standing
+    if standing is Standing.DEFERRED and mailbox.hold:
+        return f"{standing}: {mailbox.hold.partition(':')[0][:40]}"
+    if (standing is Standing.LIMITED or standing is Standing.PAUSED) and mailbox.limit:
+        return f"{standing}: {mailbox.limit}"
+    return str(standing._value_)
 
 
 class Tally:
     """The running sums."""
 
     def __init__(self) -> None:
-        self._by_numbers: Counter[tuple[int, int]] = Counter()
+        self._by_numbers: Counter[tuple[DayPlan, int, int]] = Counter()
+        self._by_sent: Counter[int] = Counter()
         self._reasons: Counter[str] = Counter()
-        self._sent = self._in_doubt = self._failed = self._deferred = self._skipped = self._met = 0
+        self._in_doubt = self._failed = self._deferred = self._skipped = self._met = 0
 
-    def add(self, mailbox: Counted, sign: int = 1) -> None:
-        """Put a mailbox in (``sign`` 1) or take it out as it went in (-1)."""
-        left = sign * (mailbox.quota - mailbox.spent)
-        self._by_numbers[(mailbox.quota, mailbox.spent)] += sign
-        self._reasons[reason_of(mailbox)] += sign
-        self._sent += sign * mailbox.sent
+    def add(self, mailbox: Counted) -> None:
+        """Put in a mailbox that is not."""
+        self._count(mailbox, 1)
+
+    def remove(self, mailbox: Counted) -> None:
+        """Take a mailbox out as it went in, if it is in."""
+        if mailbox.counted:
+            self._count(mailbox, -1)
+
+    def move(self, mailbox: Counted, standing: Standing) -> None:
+        """Give a mailbox another standing, the cheap way: its numbers stay."""
+        if not mailbox.counted:
+            mailbox.standing = standing
+            return
+        self._stand(mailbox, -1)
+        mailbox.standing = standing
+        self._stand(mailbox, 1)
+
+    def changing(self, mailbox: Counted) -> AbstractContextManager[None]:
+        """Take a mailbox out of the sums while its numbers change, if it is in."""
+        return Changing(self, mailbox) if mailbox.counted else nullcontext()
+
+    def _count(self, mailbox: Counted, sign: int) -> None:
+        mailbox.counted = sign > 0
+        _count(self._by_numbers, (mailbox.plan, mailbox.quota, mailbox.spent), sign)
+        self._skipped += sign * mailbox.missed
+        _count(self._by_sent, mailbox.sent, sign)
         self._in_doubt += sign * mailbox.in_doubt
         self._failed += sign * mailbox.failed
         self._met += sign * (mailbox.sent >= mailbox.quota)
-        if mailbox.standing in _DEFERRED:
-            self._deferred += left
-        elif mailbox.standing in _SKIPPED:
-            self._skipped += left
+        self._stand(mailbox, sign)
 
-    def account(self, now: float, window: Window | None) -> Account:
-        """The sums at ``now`` (seconds since the epoch). Behind: mails whose slot of the window is over, unclaimed."""
-        due = sum(quota * mailboxes for (quota, _), mailboxes in self._by_numbers.items())
-        spent = sum(spent * mailboxes for (_, spent), mailboxes in self._by_numbers.items())
-        behind = 0
-        if window is not None:
-            elapsed = pacing.elapsed(window, datetime.fromtimestamp(now, UTC))
-            behind = sum(
-                mailboxes * max(0, int(elapsed * quota) - spent)
-                for (quota, spent), mailboxes in self._by_numbers.items()
-            )
+    def _stand(self, mailbox: Counted, sign: int) -> None:
+        _count(self._reasons, reason_of(mailbox), sign)
+        if mailbox.standing in _DEFERRED:
+            self._deferred += sign * (mailbox.quota - mailbox.spent - mailbox.missed)
+        elif mailbox.standing in _SKIPPED:
+            self._skipped += sign * (mailbox.quota - mailbox.spent - mailbox.missed)
+
+    def account(self, now: float) -> Account:
+        """The sums at ``now`` (seconds since the epoch). Behind: mails whose slot is over, unclaimed."""
+        at = datetime.fromtimestamp(now, UTC)
+        due = sum(quota * mailboxes for (_, quota, _), mailboxes in self._by_numbers.items())
+        spent = sum(spent * mailboxes for (_, _, spent), mailboxes in self._by_numbers.items())
+        sent = sum(sent * mailboxes for sent, mailboxes in self._by_sent.items())
+        behind = sum(
+            mailboxes * max(0, plan.expected(at) - spent)
+            for (plan, _, spent), mailboxes in self._by_numbers.items()
+        )
         return Account(
             mailboxes=sum(self._by_numbers.values()),
             due=due,
-            sent=self._sent,
+            sent=sent,
             in_doubt=self._in_doubt,
             failed=self._failed,
-            in_flight=spent - self._sent - self._in_doubt,
+            in_flight=spent - sent - self._in_doubt,
             scheduled=due - spent - self._deferred - self._skipped,
             deferred=self._deferred,
             skipped=self._skipped,
             met=self._met,
             behind=behind,
-            reasons={reason: mailboxes for reason, mailboxes in sorted(self._reasons.items()) if mailboxes},
+            by_sent=dict(sorted(self._by_sent.items())),
+            reasons=dict(sorted(self._reasons.items())),
         )
+
+
+def _count(counter: Counter[K], key: K, sign: int) -> None:
+    """Add to a counter that keeps no zeros: each reading brings plans of its own, and those of before go with their mailboxes."""
+    left = counter[key] + sign
+    if left:
+        counter[key] = left
+    else:
+        del counter[key]
+
+
+class Changing:
+    """A mailbox is out of the sums inside this block."""
+
+    __slots__ = ("_mailbox", "_tally")
+
+    def __init__(self, tally: Tally, mailbox: Counted) -> None:
+        self._tally, self._mailbox = tally, mailbox
+
+    def __enter__(self) -> None:
+        self._tally.remove(self._mailbox)
+
+    def __exit__(self, *_: object) -> None:
+        self._tally.add(self._mailbox)

@@ -1,24 +1,22 @@
-"""The worker's HTTP side: liveness, readiness, Prometheus metrics, and today's account as JSON.
+"""The worker's HTTP side: liveness, readiness, Prometheus metrics, today's account as JSON, the day of one mailbox.
 
-Every answer is made from sums that are kept anyway, so a scrape costs the same for ten mailboxes and for a hundred thousand.
 ``/healthz`` fails only when a loop stopped coming round: an outage of the database is nothing that a restart would mend.
-``/readyz`` says why in one sentence, also when it is ready. Nothing here names a mailbox, an address or a credential.
+``/readyz`` says why in one sentence, also when it is ready. Nothing here names a mailbox that was not asked for, and nothing a
+credential. What a scrape costs is bounded by ``exposition``, a question for one mailbox by ``one_mailbox``; neither keeps
+``/healthz`` from answering.
+Fails: a question that makes no sense is answered with 400 and the sentence that says why.
 """
 
-import json
 import logging
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 from aiohttp import web
-from prometheus_client import Gauge
-from prometheus_client.exposition import choose_encoder
 
-from warmup_core import __version__
 from warmup_core.replies import Scope
+from warmup_worker.exposition import Exposition, Form, as_json
 from warmup_worker.metrics import Metrics
-from warmup_worker.pauses import PAUSING
+from warmup_worker.one_mailbox import OneMailbox
 from warmup_worker.report import Report
 
 log = logging.getLogger(__name__)
@@ -29,8 +27,11 @@ _SHOWN_PAUSES: Final = 20
 class Telemetry:
     """The server. Port 0 takes a free one; ``port`` tells which."""
 
-    def __init__(self, report: Report, metrics: Metrics, host: str, port: int) -> None:
-        self._report, self._registry = report, metrics.registry
+    def __init__(
+        self, report: Report, metrics: Metrics, one_mailbox: OneMailbox, host: str, port: int
+    ) -> None:
+        self._report, self._one_mailbox = report, one_mailbox
+        self._exposition = Exposition(report, metrics)
         self._host, self.port = host, port
         application = web.Application()
         application.router.add_get("/healthz", self._healthz)
@@ -39,35 +40,6 @@ class Telemetry:
         application.router.add_get("/api/warmup/metrics", self._api_metrics)
         application.router.add_get("/api/warmup/quota", self._api_quota)
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        self._gauges()
-
-    def _gauges(self) -> None:
-        report = self._report
-        for name, text, read in (
-            ("in_flight", "Mails claimed and not settled.", lambda: report.in_flight),
-            ("mailboxes", "Mailboxes this worker owns.", lambda: report.account().mailboxes),
-            ("due", "Mails that today's quotas ask for.", lambda: report.account().due),
-            ("sent", "Mails sent today.", lambda: report.account().sent),
-            ("behind", "Mails whose time of today has passed unsent.", lambda: report.account().behind),
-            (
-                "heartbeat_age_seconds",
-                "Seconds since the last heartbeat arrived.",
-                lambda: report.heartbeat_age,
-            ),
-        ):
-            Gauge(f"warmup_worker_{name}", text, registry=self._registry).set_function(read)
-
-        paused = Gauge(
-            "warmup_worker_pauses",
-            "Pauses in force beyond one mailbox, by scope.",
-            ["scope"],
-            registry=self._registry,
-        )
-        for scope in PAUSING:
-            paused.labels(scope).set_function(partial(self._in_force, scope))
-
-    def _in_force(self, scope: Scope) -> float:
-        return self._report.pauses.counts(self._report.now)[scope]
 
     async def start(self) -> None:
         """Listen. Raises OSError when the port is taken."""
@@ -90,49 +62,57 @@ class Telemetry:
         return web.Response(text=f"{it.reason}\n", status=200 if it.ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+        return _response(self._exposition.prometheus(request.headers.get("Accept", "")))
 
     async def _api_metrics(self, request: web.Request) -> web.Response:
         accept = request.headers.get("Accept", "")
-        if "text/plain" in accept or "openmetrics" in accept:
-            return await self._metrics(request)
-        account = self._report.account()
-        orders = self._report.orders
-        figures: dict[str, object] = {
-            "warmup_version": __version__,
-            "warmup_worker": self._report.number,
-            "warmup_workers": orders.worker_count if orders else 0,
-            "warmup_epoch": orders.epoch if orders else 0,
-            "warmup_paused": orders.paused if orders else False,
-            "warmup_ready": self._report.readiness().ready,
-            "warmup_mailboxes": account.mailboxes,
-            "warmup_mails_due": account.due,
-            "warmup_mails_sent": account.sent,
-            "warmup_mails_failed": account.failed,
-            "warmup_mails_in_doubt": account.in_doubt,
-            "warmup_mails_in_flight": account.in_flight,
-            "warmup_mails_scheduled": account.scheduled,
-            "warmup_mails_deferred": account.deferred,
-            "warmup_mails_skipped": account.skipped,
-            "warmup_mails_behind": account.behind,
-            "warmup_mailboxes_met": account.met,
-            "warmup_heartbeat_age_seconds": round(min(self._report.heartbeat_age, 1e9), 3),
+        if _wants_exposition(accept):
+            return _response(self._exposition.prometheus(accept))
+        return _response(self._exposition.figures())
+
+    async def _api_quota(self, request: web.Request) -> web.Response:
+        asked = request.query.getall("mailbox", [])
+        if set(request.query) - {"mailbox"} or len(asked) > 1:
+            error = "Ask for ?mailbox=ID or ?mailbox=ADDRESS, once, or for nothing: the whole account."
+            return _response(as_json({"error": error}), 400)
+        if asked:
+            status, day = await self._one_mailbox.day(asked[0])
+            return _response(as_json(day), status)
+        return _response(self._exposition.fresh("quota", lambda: as_json(self.account())))
+
+    def account(self) -> dict[str, object]:
+        """Today's account of this worker, as /api/warmup/quota gives it."""
+        account, orders = self._report.account(), self._report.orders
+        full = self._report.full_number
+        return {
+            "worker": self._report.number,
+            "workers": orders.worker_count if orders else 0,
+            "day": orders.day.isoformat() if orders else None,
+            "paused": orders.paused if orders else False,
+            "mailboxes": account.mailboxes,
+            "due": account.due,
+            "sent": account.sent,
+            "failed": account.failed,
+            "in_doubt": account.in_doubt,
+            "in_flight": account.in_flight,
+            "scheduled": account.scheduled,
+            "deferred": account.deferred,
+            "skipped": account.skipped,
+            "met": account.met,
+            "emails_per_mailbox_per_day": full,
+            "mailboxes_sent_at_least": account.sent_at_least(full),
+            "behind": account.behind,
+            "reasons": account.reasons,
+            "limit": self._report.limit,
+            "in_the_way": list(self._report.in_the_way),
+            "pauses": self._pauses(),
+            "paused_recipients": self._report.pauses.counts(self._report.now)[Scope.RECIPIENT],
         }
-        for metric in self._registry.collect():
-            for sample in metric.samples:
-                if sample.name.endswith("_total"):
-                    label = "_".join(sample.labels.values()).replace("-", "_")
-                    figures["_".join(filter(None, [sample.name.removesuffix("_total"), label, "total"]))] = (
-                        int(sample.value)
-                    )
-        return _json(figures)
 
     def _pauses(self) -> list[dict[str, object]]:
         """The latest pauses, without those of recipients: their keys are mailboxes, so they are only counted."""
-        shown = [
-            it for it in self._report.pauses.in_force(self._report.now) if it.scope is not Scope.RECIPIENT
-        ]
+        in_force = self._report.pauses.in_force(self._report.now)
+        shown = [it for it in in_force if it.scope is not Scope.RECIPIENT]
         return [
             {
                 "scope": it.scope,
@@ -144,31 +124,20 @@ class Telemetry:
             for it in shown[:_SHOWN_PAUSES]
         ]
 
-    async def _api_quota(self, _: web.Request) -> web.Response:
-        account, orders = self._report.account(), self._report.orders
-        return _json(
-            {
-                "worker": self._report.number,
-                "workers": orders.worker_count if orders else 0,
-                "day": orders.day.isoformat() if orders else None,
-                "paused": orders.paused if orders else False,
-                "mailboxes": account.mailboxes,
-                "due": account.due,
-                "sent": account.sent,
-                "failed": account.failed,
-                "in_doubt": account.in_doubt,
-                "in_flight": account.in_flight,
-                "scheduled": account.scheduled,
-                "deferred": account.deferred,
-                "skipped": account.skipped,
-                "met": account.met,
-                "behind": account.behind,
-                "reasons": account.reasons,
-                "limit": self._report.limit,
-                "pauses": self._pauses(),
-            }
-        )
+
+def _wants_exposition(accept: str) -> bool:
+    """Whether the type a client likes best is Prometheus' text or OpenMetrics; with nothing said, JSON is."""
+
+    def weight(item: str) -> float:
+        try:
+            return float(item.partition("q=")[2].partition(";")[0] or 1)
+        except ValueError:
+            return 0.0
+
+    best = max(accept.lower().replace(" ", "").split(","), key=weight)
+    return weight(best) > 0 and best.startswith(("text/plain", "application/openmetrics-text"))
 
 
-def _json(figures: dict[str, object]) -> web.Response:
-    return web.Response(text=json.dumps(figures, indent=2) + "\n", content_type="application/json")
+def _response(form: Form, status: int = 200) -> web.Response:
+    body, content_type = form
+    return web.Response(body=body, status=status, headers={"Content-Type": content_type})

@@ -1,14 +1,13 @@
 """The protocol's time constants as one value, so that a test can shrink all of them together.
 
 Time guards only the soft promises (cooldown, how soon a dead worker's mailboxes go on); no promise about a mail rests on it.
-Invariants: 3 x heartbeat < lease, statement < claim < sweep. Fails: ``Refused`` with every relation that does not hold.
+Invariants: 3 x heartbeat < lease, statement < claim < sweep, refresh + statement < refresh_lease. Fails: ``Refused`` with every
+relation that does not hold.
 """
 
-import dataclasses
-import json
 from dataclasses import dataclass
 
-from warmup_core import limits, types
+from warmup_core import limits, timing, types
 from warmup_core.types import Refused
 
 
@@ -27,6 +26,12 @@ class Timing:
     reply: float = types.REPLY_SECONDS
     dialogue: float = 30.0
     """The whole dialogue with a server up to the dot, connection included."""
+    refresh: float = 10.0
+    """An OAuth token endpoint's answer."""
+    refresh_lease: float = 30.0
+    """How long one process has the right to refresh a mailbox's tokens."""
+    application_wait: float = 60.0
+    """Until an OAuth application that was refused is tried again."""
     goodbye: float = 2.0
     """QUIT, which nothing depends on."""
     token: float = limits.TOKEN_SECONDS
@@ -35,8 +40,10 @@ class Timing:
     """What the limits a minute, an hour and a day count over."""
     hour: float = limits.HOUR_SECONDS
     day: float = limits.DAY_SECONDS
-    gather: float = 0.025
-    """How long a batch gathers before it is written."""
+    calm: float = 300.0
+    """How long a process has its number before another that is started under it may take over."""
+    gather: float = 0.1
+    """How long a batch of claims gathers at most before it is written; one of outcomes, which nobody waits for, twice as long."""
     sweep_every: float = 10.0
     reread_every: float = 300.0
     """The slow full reading of the shard, which finds what the feed of changes cannot: deleted rows."""
@@ -49,6 +56,11 @@ class Timing:
         faults = []
         if not 3 * self.heartbeat < self.lease:
             faults.append(f"3 x heartbeat ({self.heartbeat} s) must be less than lease ({self.lease} s)")
+        if not self.refresh + self.statement < self.refresh_lease:
+            faults.append(
+                f"refresh + statement ({self.refresh + self.statement} s) must be less than refresh_lease"
+                f" ({self.refresh_lease} s)"
+            )
         if not self.statement < self.claim:
             faults.append(f"statement ({self.statement} s) must be less than claim ({self.claim} s)")
         if not self.claim < self.sweep:
@@ -58,20 +70,5 @@ class Timing:
 
 
 def parse_timing(text: str) -> Timing:
-    """Read ``WARMUP_TIMING``, which exists for tests: a JSON object of seconds by name. Raises Refused."""
-    names = {field.name for field in dataclasses.fields(Timing)}
-    try:
-        given = json.loads(text)
-    except ValueError as error:
-        raise Refused(f"WARMUP_TIMING is not JSON: {error}") from None
-    if not isinstance(given, dict):
-        raise Refused("WARMUP_TIMING is not a JSON object of seconds by name.")
-    faults = [f"{name!r} is none of {sorted(names)}" for name in given if name not in names]
-    faults += [
-        f"{name} is not a positive number of seconds: {seconds!r}"
-        for name, seconds in given.items()
-        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds <= 0
-    ]
-    if faults:
-        raise Refused("WARMUP_TIMING cannot be used.", faults)
-    return Timing(**{name: float(seconds) for name, seconds in given.items()})
+    """Read ``WARMUP_TIMING``. Raises Refused."""
+    return timing.parse(text, Timing)
