@@ -1,7 +1,8 @@
 """``python -m warmup_operator``: the process. Starts the HTTP server and the loops, then lets kopf watch until SIGTERM.
 
 kopf cancels every task that is made after ``kopf.operator`` begins when it ends, so what is ours starts before. A watcher that
-dies ends the process, and the kubelet starts it anew. Exit code 1 with one sentence when the environment is wrong.
+dies ends the process, and the kubelet starts it anew: so it leaves out a namespace that was deleted. Exit code 1 with one
+sentence when the environment is wrong or no cluster is there.
 """
 
 import asyncio
@@ -9,14 +10,14 @@ import logging
 import os
 import sys
 import time
-from functools import partial
 
 import kopf
 from aiohttp import web
 
 from warmup_core.types import Refused
 from warmup_operator import kube, main, settings
-from warmup_operator.kube import Kube, KubernetesError
+from warmup_operator.kube import NoCluster
+from warmup_operator.listing import Fleets
 from warmup_operator.loops import Loops
 from warmup_operator.metrics import Metrics
 from warmup_operator.reconcile import Reconciler
@@ -51,25 +52,16 @@ def application(loops: Loops, metrics: Metrics) -> web.Application:
     return app
 
 
-async def _wait_for_crd(cluster: Kube, own: OperatorSettings) -> None:
-    """kopf looks for the resource once, at its start; before the CRD is served there is nothing to watch."""
-    while True:
-        try:
-            await cluster.fleets(own.namespaces)
-            return
-        except KubernetesError as error:
-            _log.warning("waiting until warmupfleets can be listed: %s", error)
-            await asyncio.sleep(2)
-
-
 async def serve(own: OperatorSettings) -> None:
     """Run until a signal."""
     metrics = Metrics()
-    async with kube.connect(metrics.writes) as cluster:
+    async with kube.connect(metrics.requests) as cluster:
+        fleets = Fleets(cluster, own.namespaces, metrics)
         loops = Loops(
             make=lambda namespace, name: Reconciler(namespace, name, cluster, own, metrics, time.monotonic),
-            fleets=partial(cluster.fleets, own.namespaces),
+            fleets=fleets.list,
             metrics=metrics,
+            list_seconds=own.list_seconds,
             stale_seconds=own.stale_seconds,
             monotonic=time.monotonic,
         )
@@ -77,13 +69,14 @@ async def serve(own: OperatorSettings) -> None:
         await runner.setup()
         try:
             await web.TCPSite(runner, own.listen_host, own.listen_port).start()
-            await _wait_for_crd(cluster, own)
+            # kopf looks for the resource once, at its start, and one watch that is refused ends it.
+            watched = await fleets.answering()
             loops.start()
             await kopf.operator(
                 standalone=True,
                 clusterwide=not own.namespaces,
-                namespaces=own.namespaces,
-                memo=kopf.Memo(loops=loops),
+                namespaces=watched,
+                memo=kopf.Memo(loops=loops, silence_seconds=own.silence_seconds),
             )
         finally:
             await loops.stop()
@@ -109,7 +102,12 @@ def run() -> None:
         settings.VERSION,
         ", ".join(own.namespaces) or "the whole cluster",
     )
-    asyncio.run(serve(own))
+    try:
+        asyncio.run(serve(own))
+    except NoCluster as missing:
+        sys.exit(
+            f"The operator cannot start: {missing} The chart installs it: helm install warmup ./helm/warmup-fleet"
+        )
 
 
 if __name__ == "__main__":

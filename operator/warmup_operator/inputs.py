@@ -6,25 +6,34 @@ Fails: not at all; every fault becomes a ``Problem`` that names the object, the 
 
 import base64
 import binascii
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from warmup_core import templates
 from warmup_core.credentials import Keys, parse_keys
 from warmup_core.database import parse_url
-from warmup_core.spec import CaBundleRef, DatabaseUrlRef, KeysRef, TemplatesRef, WarmupFleetSpec
-from warmup_core.types import Refused
+from warmup_core.oauth import Application, parse_applications
+from warmup_core.spec import (
+    ApplicationsRef,
+    CaBundleRef,
+    DatabaseUrlRef,
+    KeysRef,
+    TemplatesRef,
+    WarmupFleetSpec,
+)
+from warmup_core.types import DATABASE_CA_KEY, Refused
 from warmup_operator.kube import CONFIG_MAP, SECRET, Kind
 from warmup_operator.postgres import Access
 from warmup_operator.status import Problem, Reason
 
 Json = dict[str, Any]
-Reference = DatabaseUrlRef | KeysRef | CaBundleRef
+Reference = DatabaseUrlRef | KeysRef | CaBundleRef | ApplicationsRef
 T = TypeVar("T")
 
-_URL = "=postgresql://USER:PASSWORD@HOST:5432/DATABASE"
-_KEYS = '="$(warmup keys new)"'
+_URL = "--from-literal={key}=postgresql://USER:PASSWORD@HOST:5432/DATABASE"
+_KEYS = '--from-literal={key}="$(warmup keys new)"'
+_APPLICATIONS = "--from-file={key}=applications.json"
 
 
 class Reader(Protocol):
@@ -36,44 +45,56 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Inputs:
-    """``access`` and ``keys`` are None where they could not be read; ``problems`` says why."""
+    """``access`` and ``keys`` are None where they could not be read; ``problems`` says why.
+
+    ``authorities``: PEM of the fleet's own; ``applications``: its OAuth applications by name.
+    """
 
     access: Access | None
     keys: Keys | None
     problems: list[Problem]
+    authorities: str | None = None
+    applications: Mapping[str, Application] = field(default_factory=dict, repr=False)
 
 
 async def read(kube: Reader, namespace: str, spec: WarmupFleetSpec) -> Inputs:
     """Read all that the spec names; every fault is listed, not only the first."""
     problems: list[Problem] = []
 
-    async def secret(ref: Reference, example: str, parse: Callable[[str], T], wrong: Reason) -> T | None:
+    async def secret(
+        ref: Reference, option: str, parse: Callable[..., T], wrong: Reason, *beside: str
+    ) -> T | None:
+        """``parse`` is given what the key holds, and what those keys ``beside`` it hold that are there."""
         for_database = isinstance(ref, DatabaseUrlRef)
         try:
-            cure = (
-                f"kubectl create secret generic -n {namespace} {ref.name} --from-literal={ref.key}{example}"
-            )
+            filled = option.format(key=ref.key)
+            cure = f"kubectl create secret generic -n {namespace} {ref.name} {filled}"
             data = await _data(kube, SECRET, namespace, ref, cure)
-            return parse(_decoded(data))
+            return parse(*(_decoded(data[key]) for key in (ref.key, *beside) if key in data))
         except (LookupError, UnicodeDecodeError, binascii.Error, Refused) as fault:
             where = f"Secret {namespace}/{ref.name}, key {ref.key!r}"
             problems.append(_problem(fault, where, wrong, database=for_database))
             return None
 
     url_ref, owner_ref = spec.database.url_secret_ref, spec.database.owner_url_secret_ref
-    url = await secret(url_ref, _URL, parse_url, Reason.DATABASE_URL_INVALID)
-    owner_url = await secret(owner_ref, _URL, parse_url, Reason.DATABASE_URL_INVALID) if owner_ref else url
+    invalid, ca = Reason.DATABASE_URL_INVALID, DATABASE_CA_KEY
+    url = await secret(url_ref, _URL, parse_url, invalid, ca)
+    owner_url = await secret(owner_ref, _URL, parse_url, invalid, ca) if owner_ref else url
     keys = await secret(spec.encryption.keys_secret_ref, _KEYS, parse_keys, Reason.ENCRYPTION_KEYS_INVALID)
+    applications, authorities = None, None
+    if applications_ref := spec.oauth.applications_secret_ref:
+        invalid = Reason.OAUTH_APPLICATIONS_INVALID
+        applications = await secret(applications_ref, _APPLICATIONS, parse_applications, invalid)
     if ca_ref := spec.smtp.ca_config_map_ref:
         cure = f"kubectl create configmap -n {namespace} {ca_ref.name} --from-file={ca_ref.key}=ca.crt"
         try:
-            await _data(kube, CONFIG_MAP, namespace, ca_ref, cure)
+            authorities = str((await _data(kube, CONFIG_MAP, namespace, ca_ref, cure))[ca_ref.key])
         except LookupError as fault:
             problems.append(_problem(fault, "", Reason.CONFIG_MAP_MISSING, database=False))
     if templates_ref := spec.content.templates_config_map_ref:
         problems += await _templates(kube, namespace, templates_ref)
     access = Access(url, owner_url) if url is not None and owner_url is not None else None
-    return Inputs(access, keys, problems)
+    return Inputs(access, keys, problems, authorities, applications or {})
 
 
 async def _templates(kube: Reader, namespace: str, ref: TemplatesRef) -> list[Problem]:
@@ -99,18 +120,19 @@ class _KeyMissing(LookupError):
     """The object lacks the key."""
 
 
-async def _data(kube: Reader, kind: Kind, namespace: str, ref: Reference, cure: str) -> str:
+async def _data(kube: Reader, kind: Kind, namespace: str, ref: Reference, cure: str) -> Json:
+    """The object's data, in which the key is. Raises LookupError."""
     found = await kube.get(kind, namespace, ref.name)
     where = f"{kind.kind} {namespace}/{ref.name}"
     if found is None:
         raise _ObjectMissing(f"{where} does not exist. Make it: {cure}")
-    data = found.get("data") or {}
+    data: Json = found.get("data") or {}
     if ref.key not in data:
         holds = ", ".join(sorted(data)) or "nothing"
         raise _KeyMissing(
             f"{where} has no key {ref.key!r}; it holds {holds}. Add the key, or name another in the spec."
         )
-    return str(data[ref.key])
+    return data
 
 
 def _decoded(value: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -35,12 +36,26 @@ _TIMEOUT = 10.0
 _NOTE_LIMIT = 1024  # of an event's note, set by the API
 
 
+class NoCluster(Exception):
+    """Nothing says where a cluster is, or as whom to ask it."""
+
+
 class KubernetesError(Exception):
     """The API server refused, or did not answer (``status`` 0). ``message`` is its own sentence."""
 
     def __init__(self, status: int, message: str) -> None:
         self.status = status
         super().__init__(message)
+
+    @property
+    def reason(self) -> str:
+        """One word for a metric: the name of the HTTP status, such as Conflict; NoAnswer where none came."""
+        if not self.status:
+            return "NoAnswer"
+        try:
+            return HTTPStatus(self.status).phrase.title().replace(" ", "")
+        except ValueError:
+            return str(self.status)
 
     @property
     def refused(self) -> bool:
@@ -77,14 +92,24 @@ STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets")
 DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
 
 
+def refuse_older(version: str, seen: str) -> None:
+    """Raise KubernetesError where resourceVersion ``version`` is older than ``seen``, one of the same kind read before.
+
+    They are numbers that only rise, but for a cluster that was restored from a backup: then this fails until the operator is
+    started anew, which its liveness probe sees to. Versions that are no numbers are not compared.
+    """
+    if version.isdecimal() and seen.isdecimal() and int(version) < int(seen):
+        raise KubernetesError(409, "the API server answers from an older view than before")
+
+
 class Kube:
     """One connection to one cluster."""
 
-    def __init__(self, api: ApiClient, writes: Counter | None = None) -> None:
+    def __init__(self, api: ApiClient, requests: Counter | None = None) -> None:
         self._client = DynamicClient(
             api
         )  # never awaited: it would discover every kind and write a cache file
-        self._writes = writes
+        self._requests = requests
         self._cluster_id: str | None = None
 
     def _resource(self, kind: Kind) -> Resource:
@@ -98,11 +123,22 @@ class Kube:
             client=self._client,
         )
 
-    def _count(self, kind: Kind, verb: str) -> None:
-        if self._writes is not None:
-            self._writes.labels(kind=kind.kind, verb=verb).inc()
+    async def _request(
+        self, verb: str, kind: Kind, path: str, body: Json | None = None, **options: Any
+    ) -> Json:
+        code = "none"  # no answer; a step that ends in between counts so, too
+        try:
+            status, answer = await self._ask(_METHODS[verb], path, body, options)
+            code = str(status)
+            return answer
+        except KubernetesError as error:
+            code = str(error.status or "none")
+            raise
+        finally:
+            if self._requests is not None:
+                self._requests.labels(verb=verb, kind=kind.kind, code=code).inc()
 
-    async def _request(self, method: str, path: str, body: Json | None = None, **options: Any) -> Json:
+    async def _ask(self, method: str, path: str, body: Json | None, options: Json) -> tuple[int, Json]:
         try:
             # The library's own limit counts a stalled connection only in parts.
             async with asyncio.timeout(_TIMEOUT):
@@ -114,12 +150,12 @@ class Kube:
             raise KubernetesError(0, f"the API server did not answer within {_TIMEOUT:.0f} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise KubernetesError(0, f"the API server cannot be reached: {error}") from None
-        return answer
+        return response.status, answer
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Json | None:
         """One object, or None when there is none."""
         try:
-            return await self._request("get", self._resource(kind).path(name=name, namespace=namespace))
+            return await self._request("get", kind, self._resource(kind).path(name=name, namespace=namespace))
         except KubernetesError as error:
             if error.status == 404:
                 return None
@@ -130,9 +166,19 @@ class Kube:
     ) -> list[Json]:
         """All objects of a kind, in one namespace or in all of them."""
         path = self._resource(kind).path(namespace=namespace)
-        answer = await self._request("get", path, label_selector=labels, field_selector=fields)
+        answer = await self._request("list", kind, path, label_selector=labels, field_selector=fields)
         items: list[Json] = answer["items"]
         return items
+
+    async def confirm_absent(self, kind: Kind, namespace: str, name: str, seen: str) -> None:
+        """Raise KubernetesError unless a list agrees that there is no such object, and is no older than version ``seen``."""
+        path = self._resource(kind).path(namespace=namespace)
+        answer = await self._request("list", kind, path, field_selector=f"metadata.name={name}")
+        refuse_older(answer["metadata"]["resourceVersion"], seen)
+        if answer["items"]:
+            raise KubernetesError(
+                409, f"the API server both has {kind.kind} {namespace}/{name} and has it not"
+            )
 
     async def apply(self, kind: Kind, manifest: Json) -> Json:
         """Server-side apply; what we own is ours even where somebody else wrote it last.
@@ -140,21 +186,37 @@ class Kube:
         ``metadata.resourceVersion`` in the manifest makes it compare-and-set: status 409 when the object has moved on.
         """
         metadata = manifest["metadata"]
-        self._count(kind, "apply")
         return await self._request(
-            "patch",
+            "apply",
+            kind,
             self._resource(kind).path(name=metadata["name"], namespace=metadata["namespace"]),
             manifest,
             **_APPLY,
         )
+
+    async def remove_pod(self, pod: Json) -> None:
+        """Delete exactly this pod without waiting for its kubelet; another of its name is left alone."""
+        metadata = pod["metadata"]
+        options = {"gracePeriodSeconds": 0, "preconditions": {"uid": metadata["uid"]}}
+        try:
+            path = self._resource(POD).path(name=metadata["name"], namespace=metadata["namespace"])
+            await self._request("delete", POD, path, options)
+        except KubernetesError as error:
+            if error.status not in {404, 409}:
+                raise
+
+    async def apply_finalizers(self, fleet: Json, finalizers: Sequence[str]) -> Json:
+        """Make ours exactly these on a fleet that has not moved on since it was read; others' stay."""
+        kept = {key: fleet["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
+        manifest = {"apiVersion": FLEET.api_version, "kind": FLEET.kind}
+        return await self.apply(FLEET, {**manifest, "metadata": {**kept, "finalizers": [*finalizers]}})
 
     async def apply_status(self, fleet: Json, status: Json) -> None:
         """Write a fleet's whole status on the status subresource."""
         metadata = {key: fleet["metadata"][key] for key in ("name", "namespace")}
         body = {"apiVersion": FLEET.api_version, "kind": FLEET.kind, "metadata": metadata, "status": status}
         path = self._resource(FLEET).path(name=metadata["name"], namespace=metadata["namespace"])
-        self._count(FLEET, "status")
-        await self._request("patch", f"{path}/status", body, **_APPLY)
+        await self._request("status", FLEET, f"{path}/status", body, **_APPLY)
 
     async def tell(self, fleet: Json, turn: Turn) -> None:
         """A Kubernetes event about a fleet."""
@@ -182,13 +244,20 @@ class Kube:
                 "uid": metadata["uid"],
             },
         }
-        self._count(EVENT, "create")
-        await self._request("post", self._resource(EVENT).path(namespace=metadata["namespace"]), event)
+        await self._request(
+            "create", EVENT, self._resource(EVENT).path(namespace=metadata["namespace"]), event
+        )
 
-    async def fleets(self, namespaces: tuple[str, ...]) -> Sequence[Json]:
-        """Every fleet in the namespaces served; no namespaces: in the cluster."""
-        places = namespaces or (None,)
-        return [fleet for place in places for fleet in await self.list(FLEET, place)]
+    async def served_fleet(self) -> Json | None:
+        """The schema of a fleet as OpenAPI has it; None while it is not published, or not for us to read."""
+        try:
+            document = await self._request("get", FLEET, f"/openapi/v3/apis/{GROUP}/{VERSION}")
+        except KubernetesError as error:
+            if error.status in {403, 404}:
+                return None
+            raise
+        schemas: list[Json] = list(document["components"]["schemas"].values())
+        return next((it for it in schemas if _is_fleet(it)), None)
 
     async def cluster_id(self) -> str:
         """What tells this cluster from every other: the uid of its namespace kube-system."""
@@ -202,6 +271,20 @@ class Kube:
         return self._cluster_id
 
 
+def _is_fleet(schema: Json) -> bool:
+    kinds = schema.get("x-kubernetes-group-version-kind", [])
+    return {"group": GROUP, "version": VERSION, "kind": KIND} in kinds
+
+
+_METHODS = {
+    "get": "get",
+    "list": "get",
+    "apply": "patch",
+    "status": "patch",
+    "create": "post",
+    "delete": "delete",
+}
+"""Our verbs, as the metric has them; "status" applies the status."""
 _APPLY: Json = {
     "content_type": "application/apply-patch+yaml",
     "field_manager": MANAGER,
@@ -210,15 +293,21 @@ _APPLY: Json = {
 
 
 @asynccontextmanager
-async def connect(writes: Counter | None = None) -> AsyncIterator[Kube]:
-    """A client from $KUBECONFIG or ~/.kube/config where there is one, else from the pod's service account.
+async def connect(requests: Counter | None = None) -> AsyncIterator[Kube]:
+    """A client from $KUBECONFIG or ~/.kube/config where there is one, else from the pod's service account. Raises NoCluster.
 
-    ``writes`` counts the writes by kind and verb.
+    ``requests`` counts the requests by verb, kind and code.
     """
     configuration = Configuration()
-    if os.environ.get("KUBECONFIG") or (Path.home() / ".kube" / "config").exists():
-        await config.load_kube_config(client_configuration=configuration)
-    else:
-        config.load_incluster_config(client_configuration=configuration)
+    named = os.environ.get("KUBECONFIG")
+    try:
+        if named or (Path.home() / ".kube" / "config").exists():
+            await config.load_kube_config(named, client_configuration=configuration)
+        else:
+            config.load_incluster_config(client_configuration=configuration)
+    except config.ConfigException as error:
+        raise NoCluster(
+            f"no cluster is configured here: {error} Set KUBECONFIG, or run it in a pod with a service account."
+        ) from None
     async with ApiClient(configuration) as api:
-        yield Kube(api, writes)
+        yield Kube(api, requests)

@@ -1,21 +1,23 @@
 """One loop a fleet: woken by events, else it comes round when it promised; and the truth of liveness.
 
-Owns the loops, keyed by namespace and name. Events only wake; every minute the fleets are listed, so a lost event costs a minute
-at most. A step may take ``STEP_SECONDS``; errors are counted, said once a turn, and tried again with growing pauses.
+Owns the loops, keyed by namespace and name. Events only wake; every ``list_seconds`` the fleets are listed, so a lost event costs
+that at most. A step may take ``STEP_SECONDS``; errors are counted, said once a turn, and tried again with growing pauses.
 
 Liveness (``faults``) fails when
 - a loop has not come round within three times the pause it promised and the time a step may take,
 - no step of any fleet has succeeded for ``stale_seconds`` although there are fleets,
-- the list has shown a change for ``WATCH_SECONDS`` that the watch has not told of: the watch is dead,
+- the list has shown a change for three rounds that the watch has not told of: the watch is dead,
 - the listing itself has not come round.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from warmup_operator.kube import KubernetesError
+from warmup_operator.listing import Listing
 from warmup_operator.metrics import Metrics
 from warmup_operator.reconcile import Answer
 
@@ -23,9 +25,7 @@ Json = dict[str, Any]
 Key = tuple[str, str]
 _log = logging.getLogger(__name__)
 
-LIST_SECONDS = 60.0
 STEP_SECONDS = 60.0
-WATCH_SECONDS = 180.0
 GATHER_SECONDS = 0.2
 """After a wake: events come in bursts, one look answers all of them."""
 _PAUSES = (1.0, 2.0, 5.0, 10.0)
@@ -64,18 +64,22 @@ def essence(fleet: Json) -> Json:
 
 
 class Loops:
-    """All fleets of this operator. ``monotonic``: seconds; ``fleets``: lists them; ``make``: a fleet's ``Steps``."""
+    """All fleets of this operator. ``monotonic``: seconds; ``fleets``: lists them; ``make``: a fleet's ``Steps``.
+
+    ``list_seconds`` and ``stale_seconds``: see ``OperatorSettings``.
+    """
 
     def __init__(
         self,
         make: Callable[[str, str], Steps],
-        fleets: Callable[[], Awaitable[Sequence[Json]]],
+        fleets: Callable[[], Awaitable[Listing]],
         metrics: Metrics,
+        list_seconds: float,
         stale_seconds: float,
         monotonic: Callable[[], float],
     ) -> None:
         self._make, self._fleets, self._metrics = make, fleets, metrics
-        self._stale_seconds, self._monotonic = stale_seconds, monotonic
+        self._list_seconds, self._stale_seconds, self._monotonic = list_seconds, stale_seconds, monotonic
         self._loops: dict[Key, _Loop] = {}
         self._succeeded = self._listed = monotonic()
         self._lister: asyncio.Task[None] | None = None
@@ -130,13 +134,13 @@ class Loops:
                     f"the loop of {namespace}/{name} promised to come round in {loop.promised:.0f} s and has not"
                     f" for {late:.0f} s"
                 )
-            if loop.owed_since is not None and now - loop.owed_since > WATCH_SECONDS:
+            if loop.owed_since is not None and now - loop.owed_since > _PATIENCE * self._list_seconds:
                 found.append(
                     f"the watch has not told of {namespace}/{name} for {now - loop.owed_since:.0f} s"
                 )
         if self._loops and now - self._succeeded > self._stale_seconds:
             found.append(f"no fleet has been reconciled for {now - self._succeeded:.0f} s")
-        if now - self._listed > max(_PATIENCE * LIST_SECONDS, self._stale_seconds):
+        if now - self._listed > max(_PATIENCE * self._list_seconds, self._stale_seconds):
             found.append(f"the fleets have not been listed for {now - self._listed:.0f} s")
         return found
 
@@ -147,16 +151,18 @@ class Loops:
                     self._compare(await self._fleets())
                 self._listed, self.ready = self._monotonic(), True
             except Exception as error:
-                self._metrics.errors.labels(type(error).__name__).inc()
+                self._metrics.errors.labels(_reason(error)).inc()
                 _log.warning("the fleets cannot be listed: %s", error)
-            await asyncio.sleep(LIST_SECONDS)
+            await asyncio.sleep(self._list_seconds)
 
-    def _compare(self, fleets: Sequence[Json]) -> None:
+    def _compare(self, listing: Listing) -> None:
         """Wake what is new, changed or gone, and note what the watch owes us."""
         listed: Mapping[Key, Json] = {
-            (fleet["metadata"]["namespace"], fleet["metadata"]["name"]): essence(fleet) for fleet in fleets
+            (fleet["metadata"]["namespace"], fleet["metadata"]["name"]): essence(fleet)
+            for fleet in listing.fleets
         }
-        for key in set(listed) | set(self._loops):
+        known = {key for key in self._loops if key[0] not in listing.refused}
+        for key in set(listed) | known:
             loop = self._loops.get(key)
             if loop is not None and loop.heard == listed.get(key, {}):
                 loop.owed_since = None
@@ -190,7 +196,7 @@ class Loops:
         except Exception as error:
             pause = _PAUSES[min(loop.failures, len(_PAUSES) - 1)]
             loop.failures += 1
-            self._metrics.errors.labels(type(error).__name__).inc()
+            self._metrics.errors.labels(_reason(error)).inc()
             # The traceback only of what nobody foresaw.
             expected = type(error).__module__.startswith("warmup_") or isinstance(error, TimeoutError)
             _log.warning(
@@ -204,6 +210,11 @@ class Loops:
         loop.failures = 0
         self._succeeded = self._monotonic()
         return answer
+
+
+def _reason(error: Exception) -> str:
+    """One word for the metric."""
+    return error.reason if isinstance(error, KubernetesError) else type(error).__name__
 
 
 async def _woken(wake: asyncio.Event, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """kopf's handlers: each wakes a loop and does nothing else. No timers, daemons, finalizers or annotations.
 
-So deleting a fleet never waits for the operator. ``memo.loops`` is the one ``Loops`` of the process (``__main__``).
+So deleting a fleet waits for the operator only where its policy is Purge (see ``ending``). ``memo`` comes from ``__main__``:
+``loops`` is the one ``Loops`` of the process, ``silence_seconds`` how long a watch may be silent.
 """
 
 from typing import Any
@@ -13,9 +14,9 @@ from warmup_operator.resources import INSTANCE, MANAGED_BY, MANAGER
 
 
 @kopf.on.startup()
-async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
+async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
     """Reduce kopf to watching."""
-    watching.configure(settings)
+    watching.configure(settings, memo.silence_seconds)
 
 
 @kopf.on.cleanup()

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from warmup_core.fleet import Owner
+from warmup_core.fleet import ADOPT, Owner
 from warmup_core.spec import WarmupFleetSpec
 from warmup_operator import inputs, kube
 from warmup_operator.kube import Kube, KubernetesError
@@ -44,7 +44,7 @@ async def observe(cluster: Kube, database: FleetDatabase, fleet: Json, owner: Ow
     generation = fleet["metadata"]["generation"]
     stateful_set = await cluster.get(kube.STATEFUL_SET, owner.namespace, owner.name)
     try:
-        spec = WarmupFleetSpec.model_validate(fleet["spec"])
+        spec = WarmupFleetSpec.stored(fleet["spec"])
     except ValidationError as error:
         return Observed(fleet, stateful_set, problems=(_unreadable(error),))
     given = await inputs.read(cluster, owner.namespace, spec)
@@ -52,7 +52,8 @@ async def observe(cluster: Kube, database: FleetDatabase, fleet: Json, owner: Ow
     if given.access is None:
         return Observed(fleet, stateful_set, spec, problems=problems)
     try:
-        view = await database.observe(given.access, owner, spec, generation)
+        adopt = fleet["metadata"].get("annotations", {}).get(ADOPT)
+        view = await database.observe(given.access, owner, spec, generation, adopt)
     except Problem as problem:
         reached = not problem.database
         return Observed(fleet, stateful_set, spec, reached=reached, problems=(*problems, problem))
@@ -67,7 +68,7 @@ async def observe(cluster: Kube, database: FleetDatabase, fleet: Json, owner: Ow
 async def find_database(cluster: Kube, database: FleetDatabase, fleet: Json) -> None:
     """Point ``database`` at the fleet's, if its spec and Secrets still tell which; for a fleet on its way out."""
     try:
-        spec = WarmupFleetSpec.model_validate(fleet["spec"])
+        spec = WarmupFleetSpec.stored(fleet["spec"])
     except ValidationError:
         return
     given = await inputs.read(cluster, fleet["metadata"]["namespace"], spec)

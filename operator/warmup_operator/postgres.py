@@ -11,25 +11,35 @@ import logging
 import secrets
 import time
 from dataclasses import dataclass
-from datetime import date
 
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from warmup_core import database, fleet, partitions, schema, settings
+from warmup_core import capacity, census, database, fleet, schema, settings, upkeep
+from warmup_core.capacity import Capacity
+from warmup_core.census import Census
 from warmup_core.fleet import FleetRow, Owner
 from warmup_core.spec import WarmupFleetSpec
-from warmup_core.types import Refused
-from warmup_operator import demand
+from warmup_core.spec_status import MailboxesStatus
+from warmup_core.types import SWEEP_SECONDS, Refused
+from warmup_core.upkeep import Upkeeper
+from warmup_operator import demand, strain
 from warmup_operator.demand import Demand
+from warmup_operator.migration import Migration
+from warmup_operator.resize import Resize
 from warmup_operator.status import Problem, Reason
+from warmup_operator.strain import Strain
 
 _log = logging.getLogger(__name__)
 
 _STATEMENT_SECONDS = 20.0
-_UPKEEP_SECONDS = 3600.0
+_MIGRATION_SECONDS = 6 * 3600.0
+"""For one statement of a migration: however long it takes, but not for ever on a connection that nobody holds any more."""
+_PATIENCE = 10.0
+"""For a migration and an upkeep, which usually end within it; one that takes longer goes on beside the looks."""
+_CENSUS_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -42,31 +52,59 @@ class Access:
 
 @dataclass(frozen=True)
 class View:
-    """What the database says of this fleet at one instant. ``silent``: seconds since the heartbeat of numbers not live."""
+    """What the database says of this fleet at one instant.
+
+    ``expired``: seconds since the lease ran out, by number, -1 for an owner that never had one. ``unowned``: active mailboxes
+    whose owner is not live. ``census``: who is enrolled, as it was counted minutes ago at most.
+    """
 
     row: FleetRow
     live: frozenset[int]
-    silent: dict[int, float]
+    expired: dict[int, float]
+    unowned: int
+    twice: int
     demand: Demand
+    census: Census
+    strain: Strain | None = None
+
+    @property
+    def silent(self) -> dict[int, float]:
+        """Those of ``expired`` that own mailboxes."""
+        return {number: out for number, out in self.expired.items() if number <= self.row.worker_count}
+
+    @property
+    def capacity(self) -> Capacity:
+        """What one worker can send of today's mails."""
+        return capacity.of_settings(self.row.settings, self.demand.measured, self.census.largest_host)
 
 
 class FleetDatabase:
     """The database of one fleet. Not safe for two users at once; a fleet's loop is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, statement_seconds: float = _STATEMENT_SECONDS, patience: float = _PATIENCE) -> None:
+        self._statement_seconds, self._patience = statement_seconds, patience
         self._access: Access | None = None
         self._engines: dict[URL, AsyncEngine] = {}
         self._checked = False
-        self._upkept: tuple[date, float] | None = None
+        self._migration = Migration(self._upgrade)
+        self._upkeep = Upkeeper(lambda: self._apart(upkeep.STATEMENT_SECONDS))
+        self._counted: tuple[tuple[int, int], float, Census] | None = None
 
     async def close(self) -> None:
         """End the pools."""
+        await self._migration.end()
+        await self._upkeep.end()
         engines, self._engines, self._access = self._engines, {}, None
         for engine in engines.values():
             await engine.dispose()
 
-    async def observe(self, access: Access, owner: Owner, spec: WarmupFleetSpec, generation: int) -> View:
-        """Bring the schema up to date, be the owner, keep the partitions, and look. Raises Problem."""
+    async def observe(
+        self, access: Access, owner: Owner, spec: WarmupFleetSpec, generation: int, adopt: str | None = None
+    ) -> View:
+        """Bring the schema up to date, be the owner, keep the partitions, and look. Raises Problem.
+
+        ``adopt``: the uid of the fleet whose database this one takes over.
+        """
         await self.use(access)
         try:
             if not self._checked:
@@ -77,19 +115,26 @@ class FleetDatabase:
                         Reason.TIME_ZONE_UNKNOWN,
                         f"spec.timeZone {spec.time_zone!r} is not known; write a name such as Europe/Berlin or UTC.",
                     )
-                row = await self._own(connection, owner, spec, generation)
+                row = await self._own(connection, owner, spec, generation, adopt)
             if not self._checked:
                 await self._admit_workers(access, row)
                 self._checked = True
-            await self._keep_partitions(row, spec.database.retention_days)
+            await self._upkeep.keep(demand.today(row), spec.database.retention_days, self._patience)
             async with self._engine.connect() as connection:
+                live = await fleet.live_workers(connection)
+                asked = await demand.read(connection, row)
+                everybody = row.worker_count > 0 and live.issuperset(range(1, row.worker_count + 1))
                 return View(
                     row=row,
-                    live=await fleet.live_workers(connection),
-                    silent=await demand.silent_for(connection, row.worker_count),
-                    demand=await demand.read(connection, row),
+                    live=live,
+                    expired=await demand.expired_for(connection, row.worker_count),
+                    unowned=0 if everybody else await fleet.unowned(connection),
+                    twice=await demand.twice(connection, row.worker_count),
+                    demand=asked,
+                    census=await self._census(connection, asked.mailboxes),
+                    strain=await strain.read(connection),
                 )
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except (SQLAlchemyError, *database.FAULTS) as error:
             self._checked = False
             fault = database.explain(error, access.owner_url)
             raise Problem(Reason(fault.reason), fault.message) from None
@@ -97,12 +142,28 @@ class FleetDatabase:
             self._checked = False
             raise
 
-    async def flip(self, epoch: int, target: int) -> bool:
-        """Make ``target`` the count. False: somebody was faster; observe again. Raises Problem."""
+    async def _census(self, connection: AsyncConnection, mailboxes: MailboxesStatus) -> Census:
+        """Who is enrolled: counted again where mailboxes have come or gone, and now and then for what else has changed."""
+        known, now, numbers = self._counted, time.monotonic(), (mailboxes.total, mailboxes.active)
+        if known is not None and known[0] == numbers and now < known[1] + _CENSUS_SECONDS:
+            return known[2]
+        found = await census.read(connection)
+        self._counted = (numbers, now, found)
+        return found
+
+    async def turn(self, row: FleetRow, step: Resize) -> bool:
+        """Make the count and what the row remembers so. False: somebody was faster; observe again. Raises Problem."""
         try:
             async with self._engine.begin() as connection:
-                return await fleet.flip(connection, epoch=epoch, target=target)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+                if step.flip_to is not None:
+                    return await fleet.flip(
+                        connection, epoch=row.epoch, target=step.flip_to, growth=step.growth
+                    )
+                assert step.growth is not None
+                return await fleet.remember(
+                    connection, epoch=row.epoch, before=row.growth, growth=step.growth
+                )
+        except (SQLAlchemyError, *database.FAULTS) as error:
             fault = database.explain(error, self._engine.url)
             raise Problem(Reason(fault.reason), fault.message) from None
 
@@ -113,7 +174,19 @@ class FleetDatabase:
         try:
             async with self._engine.begin() as connection:
                 return await fleet.delete(connection, owner)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except (SQLAlchemyError, *database.FAULTS) as error:
+            fault = database.explain(error, self._access.owner_url)
+            raise Problem(Reason(fault.reason), fault.message) from None
+
+    async def empty(self, owner: Owner) -> bool:
+        """End the fleet and purge its database. False: mail may still be in flight. Raises Problem."""
+        if self._access is None:
+            raise Problem(Reason.UNKNOWN, "the spec and the Secrets that it names do not say where it is")
+        await self.delete(owner)
+        try:
+            async with self._engine.begin() as connection:
+                return await fleet.empty(connection, owner, SWEEP_SECONDS)
+        except (SQLAlchemyError, *database.FAULTS) as error:
             fault = database.explain(error, self._access.owner_url)
             raise Problem(Reason(fault.reason), fault.message) from None
 
@@ -130,19 +203,27 @@ class FleetDatabase:
         try:
             for url in {access.owner_url, access.url}:
                 self._engines[url] = database.create_engine(
-                    url, pool_size=1, statement_seconds=_STATEMENT_SECONDS
+                    url, pool_size=1, statement_seconds=self._statement_seconds, keep_compiled=False
                 )
         except Refused as refusal:
             await self.close()
             raise Problem(Reason.DATABASE_URL_INVALID, str(refusal)) from None
         self._access = access
-        self._checked, self._upkept = False, None
+        self._checked, self._counted = False, None
+
+    def _apart(self, statement_seconds: float) -> AsyncEngine:
+        """An engine for what takes longer than a look."""
+        assert self._access is not None
+        return database.create_engine(
+            self._access.owner_url, pool_size=1, statement_seconds=statement_seconds, keep_compiled=False
+        )
 
     async def _prepare(self, automatic: bool) -> None:
         """See to the schema: once a connection, and again after any fault."""
         async with self._engine.connect() as connection:
             found = await schema.version(connection)
         if found.current:
+            await self._migration.end()
             return
         if not automatic and found.known:
             raise Problem(
@@ -150,16 +231,31 @@ class FleetDatabase:
                 f"The schema is at {found.found or 'nothing'}, this release needs {found.wanted}, and database.migrations"
                 " is Manual. Run `warmup database upgrade` with the owner's URL, or set it to Auto.",
             )
+        await self._migration.bring(self._patience)
+
+    async def _upgrade(self) -> None:
+        """Bring the schema to this release's. Raises Problem."""
+        engine = self._apart(_MIGRATION_SECONDS)
         try:
-            before = await schema.upgrade(self._engine)
+            before = await schema.upgrade(engine)
         except Refused as refusal:
             raise Problem(Reason.SCHEMA_TOO_NEW, str(refusal)) from None
         except schema.SchemaBusy as busy:
             raise Problem(Reason.SCHEMA_BUSY, str(busy)) from None
+        except (SQLAlchemyError, *database.FAULTS) as error:
+            fault = database.explain(error, engine.url)
+            raise Problem(Reason(fault.reason), fault.message) from None
+        finally:
+            await engine.dispose()
         _log.info("schema brought from %s to %s", before.found or "nothing", before.wanted)
 
     async def _own(
-        self, connection: AsyncConnection, owner: Owner, spec: WarmupFleetSpec, generation: int
+        self,
+        connection: AsyncConnection,
+        owner: Owner,
+        spec: WarmupFleetSpec,
+        generation: int,
+        adopt: str | None,
     ) -> FleetRow:
         try:
             return await fleet.own(
@@ -170,6 +266,7 @@ class FleetDatabase:
                 settings=settings.from_spec(spec),
                 time_zone=spec.time_zone,
                 paused=spec.paused,
+                adopt=adopt,
             )
         except fleet.DatabaseInUse as taken:
             raise Problem(Reason.DATABASE_IN_USE, str(taken)) from None
@@ -185,27 +282,11 @@ class FleetDatabase:
         try:
             async with self._engines[access.url].connect() as connection:
                 token = await connection.scalar(text("SELECT token FROM fleet"))
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except (SQLAlchemyError, *database.FAULTS) as error:
             fault = database.explain(error, access.url)
             raise Problem(Reason(fault.reason), f"With the workers' URL: {fault.message}") from None
         if token != row.token:
             raise Problem(
                 Reason.DATABASE_URLS_DIFFER,
                 "database.urlSecretRef and database.ownerUrlSecretRef lead to two databases; both must name the fleet's.",
-            )
-
-    async def _keep_partitions(self, row: FleetRow, retention_days: int) -> None:
-        """Each hour and when the day turns. Late is harmless: rows wait in the default partition, so it only warns."""
-        today, now = demand.today(row), time.monotonic()
-        if self._upkept and self._upkept[0] == today and now < self._upkept[1] + _UPKEEP_SECONDS:
-            return
-        try:
-            done = await partitions.upkeep(self._engine.begin, today, retention_days)
-        except SQLAlchemyError as error:
-            _log.warning("partitions not kept: %s", database.explain(error, self._engine.url))
-            return
-        self._upkept = (today, now)
-        if done.made or done.dropped:
-            _log.info(
-                "partitions made: %s; dropped: %s; rows moved: %d", done.made, done.dropped, done.rescued
             )

@@ -1,8 +1,9 @@
 """One look at one fleet: observe, decide, apply, flip, report. Every trigger calls the same ``Reconciler.step``.
 
-Level-triggered: what is, is read anew each time; only the pool of connections and the hour of the last counts are kept. One call
-is one step of a resize (see ``resize``). Invariants: a fleet whose demand cannot be read keeps the pods it has; an idle look
-writes nothing anywhere; pods that would work for another fleet's database are called off.
+Level-triggered: what is, is read anew each time; only the pool of connections, the hour of the last counts, the version of the
+fleet last seen and what was last told of a purge are kept. One call is one step of a resize (see ``resize``). Invariants: a fleet
+whose demand cannot be read keeps the pods it has; an idle look writes nothing anywhere; pods that would work for another fleet's
+database are called off.
 Fails: what the user has to mend becomes a condition; a KubernetesError (no answer, conflict) goes to the loop, which comes again.
 """
 
@@ -12,16 +13,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from warmup_core import capacity
-from warmup_core.capacity import Sizing
 from warmup_core.fleet import Owner
-from warmup_core.spec import WorkersStatus
-from warmup_operator import apply, kube, observe, readiness, resize, resources, status
+from warmup_core.sizing import Need, Present, Rules, Sizing, size
+from warmup_core.spec_status import SizingStatus, WorkersStatus
+from warmup_operator import (
+    apply,
+    ending,
+    foresight,
+    kube,
+    observe,
+    pods,
+    readiness,
+    resize,
+    resources,
+    status,
+)
+from warmup_operator.ending import Finalizing
 from warmup_operator.kube import Kube, KubernetesError
 from warmup_operator.metrics import Metrics
 from warmup_operator.observe import Observed
 from warmup_operator.postgres import FleetDatabase, View
-from warmup_operator.resize import Resize
+from warmup_operator.resize import Resize, Timing
+from warmup_operator.served import Served
 from warmup_operator.settings import OperatorSettings
 from warmup_operator.status import Figures, Problem, Reason, Turn
 
@@ -32,6 +45,8 @@ WRONG_SECONDS = 5.0
 """To the next look while something is wrong."""
 WAITING_SECONDS = 2.0
 """To the next look while workers are on their way: their leases are rows, and rows wake nobody."""
+SILENT_SECONDS = 300.0
+"""How long a worker that has fallen silent is waited for so; by then its pod is back, or was deleted with its lost node."""
 SHOWN_AGAIN = 0.9
 """Counts are written when this share of the idle time has passed, lest a look a moment too early skips a turn."""
 
@@ -45,6 +60,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """What the pods tell; nothing is asked while exactly the workers' are there. ``obstacles``: a sentence each."""
+
+    pods: Sequence[Json] = ()
+    obstacles: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Decision:
     """What should be. ``replicas``: pods to ask for; None leaves the cluster alone."""
 
@@ -53,23 +76,53 @@ class Decision:
     replicas: int | None
 
 
-def decide(seen: Observed) -> Decision:
-    """The size, the step towards it, and the pods to ask for. Pure."""
+def sizing_of(seen: Observed) -> Sizing | None:
+    """How many workers are wanted; None where it cannot be told. Pure."""
+    if seen.spec is None or seen.view is None:
+        return None
+    row, demand = seen.view.row, seen.view.demand
+    replicas = int(seen.stateful_set["spec"]["replicas"]) if seen.stateful_set else 0
+    return size(
+        Need(demand.mailboxes.active, demand.mails, seen.view.capacity.mails),
+        Rules.of(seen.spec.workers),
+        Present(row.worker_count, replicas, row.at, row.resized_at),
+    )
+
+
+def decide(seen: Observed, sizing: Sizing | None, cluster: Cluster, timing: Timing) -> Decision:
+    """The step towards the size, and the pods to ask for. Pure."""
+    asked = int(seen.stateful_set["spec"]["replicas"]) if seen.stateful_set else None
     if any(problem.reason is Reason.DATABASE_IN_USE for problem in seen.problems):
         return Decision(None, None, 0 if seen.stateful_set else None)
-    if seen.spec is None or seen.view is None:
-        present = int(seen.stateful_set["spec"]["replicas"]) if seen.stateful_set else None
-        return Decision(None, None, present)
-    workers = seen.spec.workers
-    sizing = capacity.size(
-        seen.view.demand.mailboxes.active,
-        minimum=workers.min,
-        maximum=workers.max,
-        max_mailboxes_per_worker=workers.max_mailboxes_per_worker,
-        fixed=workers.replicas,
+    if sizing is None or seen.view is None:
+        return Decision(None, None, asked)
+    view = seen.view
+    unasked = frozenset(number for number in view.live if number > (asked or 0))
+    leaving = pods.terminating(cluster.pods) | unasked
+    step = resize.decide(
+        sizing.wanted,
+        view.row.worker_count,
+        view.live,
+        view.row.growth,
+        view.row.at,
+        timing,
+        leaving=leaving,
+        why=readiness.missing(seen.fleet, view.live - leaving, sizing.wanted, cluster.obstacles),
     )
-    step = resize.decide(sizing.wanted, seen.view.row.worker_count, seen.view.live)
     return Decision(sizing, step, step.replicas)
+
+
+def due(step: Resize, stateful_set: Json | None) -> bool:
+    """Whether the fleet's row has to be written. The time of a growth runs only once its pods could be asked for. Pure."""
+    asked = stateful_set is not None and stateful_set["spec"]["replicas"] == step.replicas
+    return step.flip_to is not None or (step.growth is not None and asked)
+
+
+def must_ask(view: View, sizing: Sizing, stateful_set: Json | None) -> bool:
+    """Whether pods are looked at: workers are missing, or more pods are there than should be. Pure."""
+    expected = max(sizing.wanted, view.row.worker_count)
+    present = (stateful_set or {}).get("status", {}).get("replicas", 0)
+    return view.row.worker_count < expected or bool(view.silent) or present > expected
 
 
 class Reconciler:
@@ -88,8 +141,13 @@ class Reconciler:
         self._kube, self._settings, self._metrics = cluster, settings, metrics
         self._monotonic = monotonic
         self._database = FleetDatabase()
+        self._served = Served(cluster)
         self._owner: Owner | None = None
+        self._version = ""
+        """The resourceVersion of the fleet as it was last read."""
         self._counted_at = float("-inf")
+        self._purge_waits = ""
+        """The message of the last event PurgeWaits."""
 
     async def close(self) -> None:
         """End the pool and forget the fleet's figures."""
@@ -100,18 +158,22 @@ class Reconciler:
         """Look once and do the one thing that is due. Raises KubernetesError."""
         fleet = await self._kube.get(kube.FLEET, self._namespace, self._name)
         if fleet is None:
+            # The end of a fleet rests on two answers of the present, not on one that may be of the past.
+            await self._kube.confirm_absent(kube.FLEET, self._namespace, self._name, self._version)
             await self._end()
             return Answer(0, gone=True)
+        kube.refuse_older(fleet["metadata"]["resourceVersion"], self._version)
+        self._version = fleet["metadata"]["resourceVersion"]
         if fleet["metadata"].get("deletionTimestamp"):
-            # On its way out: end its claims and touch nothing else, or its objects would be made again.
-            if self._owner is None:
-                await observe.find_database(self._kube, self._database, fleet)
-            self._owner = await observe.owner_of(self._kube, fleet)
-            await self._end()
+            # On its way out: touch nothing else, or its objects would be made again.
+            await self._leave(fleet)
             return Answer(WRONG_SECONDS)
         self._owner = await observe.owner_of(self._kube, fleet)
+        fleet = await self._finalize(fleet, ending.finalizing(fleet))
         seen = await observe.observe(self._kube, self._database, fleet, self._owner)
-        decision = decide(seen)
+        sizing = sizing_of(seen)
+        cluster = await self._cluster(seen, sizing)
+        decision = decide(seen, sizing, cluster, self._settings.timing)
         stateful_set, problems = seen.stateful_set, list(seen.problems)
         if seen.spec is not None and decision.replicas is not None:
             applied = await apply.apply(
@@ -119,27 +181,51 @@ class Reconciler:
             )
             stateful_set = applied.stateful_set
             problems += applied.problems
-        flipped = not problems and await self._flip(fleet, seen.view, decision.resize, problems)
-        await self._report(seen, decision, stateful_set, problems)
-        return Answer(0 if flipped else self._pause(seen.view, decision, problems))
+        turned = await self._turn(fleet, seen.view, decision.resize, stateful_set, problems)
+        if seen.view is not None:
+            await self._remove_lost(seen.view, cluster.pods)
+        await self._report(seen, decision, cluster, stateful_set, problems)
+        return Answer(0 if turned else pause(seen.view, decision, problems, self._settings.idle_seconds))
 
-    async def _flip(
-        self, fleet: Json, view: View | None, step: Resize | None, problems: list[Problem]
+    async def _turn(
+        self,
+        fleet: Json,
+        view: View | None,
+        step: Resize | None,
+        stateful_set: Json | None,
+        problems: list[Problem],
     ) -> bool:
-        """Turn the count when it is due. True: it turned, or somebody else was faster; look again at once."""
-        if view is None or step is None or step.flip_to is None:
+        """Write what the step asks for into the fleet's row. True: it is written, or somebody else was faster: look again.
+
+        Whatever else is wrong with the fleet is no reason not to: the database itself says who is live.
+        """
+        if view is None or step is None or not due(step, stateful_set):
             return False
         try:
-            done = await self._database.flip(view.row.epoch, step.flip_to)
+            done = await self._database.turn(view.row, step)
         except Problem as problem:
             problems.append(problem)
             return False
-        if done:
+        if done and step.flip_to is not None:
             counts = f"From {view.row.worker_count} to {step.flip_to} workers"
             message = f"{counts}, epoch {view.row.epoch + 1}: {step.reason}."
             _log.info("%s/%s: %s", self._namespace, self._name, message)
             await self._tell(fleet, Turn(False, "Resized", message))
         return True
+
+    async def _remove_lost(self, view: View, present: Sequence[Json]) -> None:
+        """Delete by force the pods that a lost node keeps Terminating, so that their numbers can run elsewhere."""
+        for pod in pods.lost(present, view.live, view.expired, datetime.now(UTC), self._settings.timing.lost):
+            name = pod["metadata"]["name"]
+            await self._kube.remove_pod(pod)
+            _log.warning(
+                "%s/%s: pod %s of a lost node (%s) deleted by force: Terminating, and its lease has been out for %.0f s",
+                self._namespace,
+                self._name,
+                name,
+                pod["spec"].get("nodeName", "none"),
+                view.expired.get(pods.number_of(pod), -1),
+            )
 
     async def _end(self) -> None:
         """Best effort: without it the workers end with their pods, and a fleet made again takes the row over."""
@@ -151,30 +237,78 @@ class Reconciler:
         except Problem as problem:
             _log.warning("%s/%s: not marked deleted: %s", self._namespace, self._name, problem)
 
+    async def _leave(self, fleet: Json) -> None:
+        """A fleet on its way out: end its claims, and purge it first where it waits for that."""
+        self._owner = await observe.owner_of(self._kube, fleet)
+        await observe.find_database(self._kube, self._database, fleet)
+        if ending.must_purge(fleet):
+            change = await self._purge(fleet, self._owner)
+        else:
+            await self._end()
+            change = ending.finalizing(fleet)
+        await self._finalize(fleet, change)
+
+    async def _finalize(self, fleet: Json, change: Finalizing) -> Json:
+        """Set our finalizer or take it away; returns the fleet as it stands then."""
+        if change.wanted is None:
+            return fleet
+        _log.info("%s/%s: %s", self._namespace, self._name, change.reason)
+        fleet = await self._kube.apply_finalizers(fleet, [ending.PURGE] if change.wanted else [])
+        self._version = fleet["metadata"]["resourceVersion"]
+        return fleet
+
+    async def _purge(self, fleet: Json, owner: Owner) -> Finalizing:
+        """Empty the database if nothing is in flight; the finalizer goes when it is done. Why it waits is told once."""
+        try:
+            if await self._database.empty(owner):
+                return Finalizing(False, "purged: the database holds nothing of the fleet any more")
+            _log.info("%s/%s: purge waits for mail in flight", self._namespace, self._name)
+        except Problem as problem:
+            way = "mend it, or set deletionPolicy to Retain to let the fleet go and keep the data"
+            message = f"The database cannot be emptied: {problem}; {way}."
+            if message != self._purge_waits:
+                await self._tell(fleet, Turn(True, "PurgeWaits", message))
+                self._purge_waits = message
+        return Finalizing(None)
+
     async def _report(
-        self, seen: Observed, decision: Decision, stateful_set: Json | None, problems: Sequence[Problem]
+        self,
+        seen: Observed,
+        decision: Decision,
+        cluster: Cluster,
+        stateful_set: Json | None,
+        problems: Sequence[Problem],
     ) -> None:
         """Status where it has changed, an event for each condition that turned."""
         fleet, generation = seen.fleet, seen.fleet["metadata"]["generation"]
-        obstacles = [] if problems else await self._obstacles(seen, decision)
+        view, sizing, step = seen.view, decision.sizing, decision.resize
+        patience = self._settings.timing.rollout
+        rollout = readiness.rollout(stateful_set, view, patience) if view is not None else ""
+        quota = foresight.quota_feasible(view, Rules.of(seen.spec.workers) if seen.spec else None)
         verdicts = {
             "Ready": readiness.ready(
                 fleet,
                 problems,
-                seen.view,
-                decision.sizing,
-                decision.resize,
-                obstacles,
+                view,
+                sizing,
+                step,
+                cluster.obstacles,
+                rollout,
                 self._settings.operator_namespace,
+                quota,
             ),
+            "QuotaFeasible": quota,
             "DatabaseReachable": readiness.database_reachable(problems, seen.reached),
+            "Resizing": readiness.resizing(view, sizing, step, stateful_set, cluster.obstacles),
+            "Paused": readiness.paused(view),
+            "Degraded": readiness.degraded(fleet, view, sizing, step, rollout, await self._served.lacking()),
         }
         before: Json = fleet.get("status", {})
         answers, turns = status.conditions(
             verdicts, before.get("conditions", []), generation, datetime.now(UTC)
         )
         figures = figures_of(seen.view, decision.sizing, stateful_set)
-        self._metrics.show(self._namespace, self._name, figures, verdicts["Ready"], seen.view)
+        self._metrics.show(self._namespace, self._name, figures, verdicts, seen.view)
         whole = status.build(figures, answers, before, generation, resources.selector_text(fleet))
         counts = self._monotonic() - self._counted_at >= SHOWN_AGAIN * self._settings.idle_seconds
         if status.differs(whole, before, counts=counts):
@@ -191,44 +325,52 @@ class Reconciler:
         except KubernetesError as error:
             _log.warning("%s/%s: no event %s: %s", self._namespace, self._name, turn.reason, error)
 
-    async def _obstacles(self, seen: Observed, decision: Decision) -> list[str]:
-        """Only while workers are missing: what the cluster says of the pods that do not come up."""
-        if seen.view is None or decision.sizing is None:
-            return []
-        wanted = decision.sizing.wanted
-        if all(number in seen.view.live for number in range(1, wanted + 1)):
-            return []
-        pods = await self._kube.list(kube.POD, self._namespace, labels=resources.selector_text(seen.fleet))
+    async def _cluster(self, seen: Observed, sizing: Sizing | None) -> Cluster:
+        """Ask after the pods, only while some are missing or too many."""
+        if seen.view is None or sizing is None or not must_ask(seen.view, sizing, seen.stateful_set):
+            return Cluster()
+        expected = max(sizing.wanted, seen.view.row.worker_count)
+        present = await self._kube.list(kube.POD, self._namespace, labels=resources.selector_text(seen.fleet))
         refusals = []
-        if len(pods) < wanted:
+        if len(present) < expected:
             about = f"involvedObject.kind=StatefulSet,involvedObject.name={self._name},reason=FailedCreate"
             refusals = await self._kube.list(kube.CORE_EVENT, self._namespace, fields=about)
-        return readiness.obstacles(pods, refusals)
+        return Cluster(present, pods.obstacles(present, refusals))
 
-    def _pause(self, view: View | None, decision: Decision, problems: Sequence[Problem]) -> float:
-        idle = self._settings.idle_seconds
-        if problems or view is None or decision.sizing is None:
-            return min(WRONG_SECONDS, idle)
-        if decision.sizing.wanted != view.row.worker_count or view.silent:
-            return min(WAITING_SECONDS, idle)
-        return idle if view.demand.mailboxes.active else min(WRONG_SECONDS, idle)
+
+def pause(view: View | None, decision: Decision, problems: Sequence[Problem], idle: float) -> float:
+    """Seconds to the next look: few while something may turn any moment, else ``idle``, however unwell the fleet is. Pure."""
+    step = decision.resize
+    if problems or view is None or step is None:
+        return min(WRONG_SECONDS, idle)
+    moves = step.replicas != view.row.worker_count or step.flip_to is not None
+    if moves or any(out < SILENT_SECONDS for out in view.silent.values()):
+        return min(WAITING_SECONDS, idle)
+    return idle if view.demand.mailboxes.active else min(WRONG_SECONDS, idle)
 
 
 def figures_of(view: View | None, sizing: Sizing | None, stateful_set: Json | None) -> Figures:
     """What the status counts; nothing where the database could not be looked at. Pure."""
     if view is None or sizing is None:
         return Figures()
-    pods = (stateful_set or {}).get("status", {})
+    present = (stateful_set or {}).get("status", {})
     live = sum(number <= sizing.wanted for number in view.live)
     return Figures(
         epoch=view.row.epoch,
         workers=WorkersStatus(
             summary=f"{live}/{sizing.wanted}",
             wanted=sizing.wanted,
-            ready=pods.get("readyReplicas", 0),
-            replicas=pods.get("replicas", 0),
-            sized_by=sizing.by,
+            ready=present.get("readyReplicas", 0),
+            replicas=present.get("replicas", 0),
         ),
-        mailboxes=view.demand.mailboxes,
+        sizing=SizingStatus(
+            by=sizing.by,
+            wanted=sizing.ideal,
+            demand_per_day=sizing.need.mails,
+            capacity_per_worker=sizing.need.capacity,
+            reason=sizing.reason,
+        ),
+        mailboxes=view.demand.mailboxes.model_copy(update={"unowned": view.unowned}),
         today=view.demand.today,
+        yesterday=view.demand.yesterday,
     )

@@ -5,11 +5,13 @@ fleet, so the garbage collector ends it; nothing here holds a secret, only the n
 """
 
 import json
+import re
+from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from typing import Any
 
 from warmup_core.spec import WarmupFleetSpec
-from warmup_core.types import API_VERSION, GROUP, KIND
+from warmup_core.types import API_VERSION, DATABASE_CA_KEY, GROUP, KIND
 
 Json = dict[str, Any]
 
@@ -22,6 +24,8 @@ INSTANCE = "app.kubernetes.io/instance"
 PORT = 3000
 _USER = 65532
 _SECRETS = "/etc/warmup"
+_AWAY_SECONDS = 30
+"""How long a pod stays bound to a node that does not answer; Kubernetes' own 300 s are too long for mailboxes that wait."""
 
 
 def labels(fleet: Json) -> dict[str, str]:
@@ -110,17 +114,41 @@ def stateful_set(fleet: Json, spec: WarmupFleetSpec, replicas: int, default_imag
             "ordinals": {"start": 1},
             "selector": {"matchLabels": selector(fleet)},
             "template": {
-                "metadata": {"labels": labels(fleet)},
+                "metadata": _pod_metadata(fleet, spec),
                 "spec": _pod(fleet, spec, spec.workers.image or default_image),
             },
         },
     )
 
 
+def _pod_metadata(fleet: Json, spec: WarmupFleetSpec) -> Json:
+    metadata: Json = {"labels": {**spec.workers.pod_labels, **labels(fleet)}}
+    if spec.workers.pod_annotations:
+        metadata["annotations"] = spec.workers.pod_annotations
+    return metadata
+
+
+def _placement(fleet: Json, spec: WarmupFleetSpec) -> Json:
+    """Where the pods run, as the manifest says; what it does not say is left to the cluster."""
+    workers = spec.workers
+    ours = {"labelSelector": {"matchLabels": selector(fleet)}}
+    said: Json = {
+        "nodeSelector": workers.node_selector,
+        "affinity": workers.affinity,
+        "topologySpreadConstraints": [{**ours, **it} for it in workers.topology_spread_constraints],
+        "priorityClassName": workers.priority_class_name,
+        "imagePullSecrets": [{"name": it.name} for it in workers.image_pull_secrets],
+    }
+    return {name: value for name, value in said.items() if value}
+
+
 def _pod(fleet: Json, spec: WarmupFleetSpec, image: str) -> Json:
     url, keys, ca = spec.database.url_secret_ref, spec.encryption.keys_secret_ref, spec.smtp.ca_config_map_ref
-    mounted = [
+    ca_item = {"key": DATABASE_CA_KEY, "path": DATABASE_CA_KEY}
+    mounted: list[tuple[str, Json]] = [
         ("database", {"secret": {"secretName": url.name, "items": [{"key": url.key, "path": "url"}]}}),
+        # Apart, for only this key may be missing. It is a file as soon as the Secret has it, without another pod.
+        ("database-ca", {"secret": {"secretName": url.name, "optional": True, "items": [ca_item]}}),
         ("keys", {"secret": {"secretName": keys.name, "items": [{"key": keys.key, "path": "keys"}]}}),
     ]
     environment: list[Json] = [
@@ -129,12 +157,18 @@ def _pod(fleet: Json, spec: WarmupFleetSpec, image: str) -> Json:
             "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']"}},
         },
         {"name": "DATABASE_URL_FILE", "value": f"{_SECRETS}/database/url"},
+        {"name": "DATABASE_CA_FILE", "value": f"{_SECRETS}/database-ca/{DATABASE_CA_KEY}"},
         {"name": "WARMUP_ENCRYPTION_KEYS_FILE", "value": f"{_SECRETS}/keys/keys"},
         {"name": "WARMUP_GRACE_SECONDS", "value": str(spec.workers.termination_grace_period_seconds)},
     ]
     if ca is not None:
         mounted.append(("ca", {"configMap": {"name": ca.name, "items": [{"key": ca.key, "path": "ca.crt"}]}}))
         environment.append({"name": "WARMUP_SMTP_CA_FILE", "value": f"{_SECRETS}/ca/ca.crt"})
+    if (applications := spec.oauth.applications_secret_ref) is not None:
+        file = "applications.json"
+        items = [{"key": applications.key, "path": file}]
+        mounted.append(("oauth", {"secret": {"secretName": applications.name, "items": items}}))
+        environment.append({"name": "WARMUP_OAUTH_APPLICATIONS_FILE", "value": f"{_SECRETS}/oauth/{file}"})
     if (templates := spec.content.templates_config_map_ref) is not None:
         mounted.append(("templates", {"configMap": {"name": templates.name}}))
         environment.append({"name": "WARMUP_TEMPLATES_DIR", "value": f"{_SECRETS}/templates"})
@@ -143,6 +177,17 @@ def _pod(fleet: Json, spec: WarmupFleetSpec, image: str) -> Json:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": spec.workers.termination_grace_period_seconds,
+        "tolerations": [
+            {
+                "key": f"node.kubernetes.io/{state}",
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": _AWAY_SECONDS,
+            }
+            for state in ("not-ready", "unreachable")
+        ]
+        + spec.workers.tolerations,
+        **_placement(fleet, spec),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _USER,
@@ -162,7 +207,7 @@ def _pod(fleet: Json, spec: WarmupFleetSpec, image: str) -> Json:
                 "startupProbe": _probe("/healthz", period=2, failures=60),
                 "livenessProbe": _probe("/healthz", period=10, failures=6),
                 "readinessProbe": _probe("/readyz", period=5, failures=3),
-                "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}},
+                "resources": spec.workers.resources or {"requests": {"cpu": "100m", "memory": "128Mi"}},
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "readOnlyRootFilesystem": True,
@@ -199,7 +244,10 @@ def _holds(live: Any, desired: Any) -> bool:
     Lists of named things are compared by name, as server-side apply merges them; other lists must be equal in length.
     """
     if isinstance(desired, dict):
-        return isinstance(live, dict) and all(_holds(live.get(key), value) for key, value in desired.items())
+        return isinstance(live, dict) and all(
+            _amounts(live.get(key), value) if key in {"requests", "limits"} else _holds(live.get(key), value)
+            for key, value in desired.items()
+        )
     if isinstance(desired, list):
         if not isinstance(live, list):
             return False
@@ -208,6 +256,30 @@ def _holds(live: Any, desired: Any) -> bool:
             return all(_holds(named.get(item["name"]), item) for item in desired)
         return len(live) == len(desired) and all(map(_holds, live, desired))
     return bool(live == desired)
+
+
+def _amounts(live: Any, desired: Any) -> bool:
+    """Whether resource quantities are the same, however they are written: the API server keeps 1000m as 1 and 1024Mi as 1Gi."""
+    if not isinstance(live, dict) or not isinstance(desired, dict):
+        return bool(live == desired)
+    return all(name in live and _amount(live[name]) == _amount(it) for name, it in desired.items())
+
+
+_SUFFIXES = {"m": Decimal("0.001"), "": Decimal(1)} | {
+    f"{letter}{i}": Decimal(1024 if i else 1000) ** power
+    for power, letter in enumerate("kMGTPE", start=1)
+    for i in ("i", "")
+}
+_SUFFIXES["Ki"] = _SUFFIXES.pop("ki")
+
+
+def _amount(quantity: Any) -> Any:
+    """The number that a quantity stands for; one that is none as it is, for the API server to refuse."""
+    found = re.fullmatch(r"([0-9.]+(?:[eE][0-9]+)?)([a-zA-Z]*)", str(quantity))
+    try:
+        return Decimal(found[1]) * _SUFFIXES[found[2]] if found else quantity
+    except (InvalidOperation, KeyError):
+        return quantity
 
 
 def owned_by(live: Json, fleet: Json) -> bool:

@@ -5,11 +5,13 @@ anything is started.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from warmup_core import timing
 from warmup_core.types import Refused
+from warmup_operator.resize import Timing
 
 VERSION = version("warmup-fleet")
 
@@ -20,7 +22,10 @@ _KNOWN = {
     "WARMUP_WORKER_IMAGE",
     "WARMUP_LISTEN",
     "WARMUP_IDLE_SECONDS",
+    "WARMUP_LIST_SECONDS",
+    "WARMUP_SILENCE_SECONDS",
     "WARMUP_STALE_SECONDS",
+    "WARMUP_TIMING",
 }
 
 
@@ -35,8 +40,13 @@ class OperatorSettings:
     listen_port: int
     idle_seconds: float
     """From one look at a healthy fleet to the next, and between counts in its status."""
+    list_seconds: float
+    """From one list of all fleets to the next: how late a lost event is noticed."""
+    silence_seconds: float
+    """How long a watch may bring nothing before it is opened anew."""
     stale_seconds: float
     """How long no reconcile of any fleet may have succeeded before liveness fails."""
+    timing: Timing = field(default_factory=Timing)
 
 
 def from_environment(environment: Mapping[str, str]) -> OperatorSettings:
@@ -56,7 +66,13 @@ def from_environment(environment: Mapping[str, str]) -> OperatorSettings:
             faults.append(f"{name}={text} is not a positive number of seconds")
         return value
 
+    constants = Timing()
+    try:
+        constants = timing.parse(environment.get("WARMUP_TIMING", "{}"), Timing)
+    except Refused as refused:
+        faults.append(str(refused))
     idle, stale = seconds("WARMUP_IDLE_SECONDS", 30.0), seconds("WARMUP_STALE_SECONDS", 600.0)
+    list_, silence = seconds("WARMUP_LIST_SECONDS", 60.0), seconds("WARMUP_SILENCE_SECONDS", 70.0)
     if faults:
         raise Refused("The operator's environment cannot be used.", faults)
     return OperatorSettings(
@@ -68,7 +84,10 @@ def from_environment(environment: Mapping[str, str]) -> OperatorSettings:
         listen_host=host,
         listen_port=int(port),
         idle_seconds=idle,
+        list_seconds=list_,
+        silence_seconds=silence,
         stale_seconds=stale,
+        timing=constants,
     )
 
 
