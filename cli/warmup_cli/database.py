@@ -1,15 +1,18 @@
-"""``warmup database``: bring the schema up to date, and say what the database holds."""
+"""``warmup database``: bring the schema up to date, make a restored one safe, and say what the database holds."""
 
 import asyncio
+import secrets
 from typing import Annotated
 
 import typer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from warmup_cli.connection import Source, Unavailable, engine_on
+from warmup_cli.connection import Source, Unavailable, engine_on, transaction
 from warmup_core import fleet, partitions, schema
-from warmup_core.database import sqlstate
+from warmup_core import restored as restoring
+from warmup_core.database import explain, sqlstate
+from warmup_core.restored import Done
 from warmup_core.schema import SchemaVersion
 
 app = typer.Typer(no_args_is_help=True, help="The fleet's database.")
@@ -34,7 +37,8 @@ def upgrade(
 
 
 async def _upgrade(source: Source, worker_role: str | None) -> None:
-    async with engine_on(await source.url()) as engine:
+    # However long a migration or a move of rows takes: whoever asked for it waits for it.
+    async with engine_on(await source.url(), statement_seconds=None) as engine:
         before = await schema.upgrade(engine)
         if before.current:
             typer.echo(f"The schema is at {before.wanted}; there is nothing to do.")
@@ -42,7 +46,9 @@ async def _upgrade(source: Source, worker_role: str | None) -> None:
             typer.echo(f"The schema was at {before.found or 'none'} and is at {before.wanted} now.")
         async with engine.connect() as connection:
             today = await connection.scalar(text("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date"))
-        await partitions.upkeep(engine.begin, today, _KEEP_ALL_DAYS)
+        kept = await partitions.upkeep(engine.begin, today, _KEEP_ALL_DAYS)
+        for name, error in kept.failed.items():
+            typer.echo(f"The partition {name} was not made: {explain(error, engine.url)}", err=True)
         if worker_role is None:
             return
         async with engine.begin() as connection:
@@ -59,7 +65,7 @@ async def _upgrade(source: Source, worker_role: str | None) -> None:
 
 @app.command()
 def status(context: typer.Context) -> None:
-    """Say which schema the database has, whose it is, and how many mailboxes and workers it knows. Exit code 1 if outdated."""
+    """Say which schema the database has, whose it is, what it holds and how many sessions it has. Exit code 1 if outdated."""
     asyncio.run(_status(context.obj))
 
 
@@ -88,9 +94,53 @@ async def _tell_contents(connection: AsyncConnection) -> None:
     else:
         typer.echo(f"fleet      {row.owner}, epoch {row.epoch}{', paused' if row.paused else ''}")
         typer.echo(f"workers    {len(await fleet.live_workers(connection))} live of {row.worker_count}")
+        used = await connection.scalar(
+            text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        )
+        typer.echo(f"sessions   {used} of {row.settings.max_connections} that the fleet may use")
     counts = (
         await connection.execute(
             text("SELECT count(*) AS boxes, count(DISTINCT user_id) AS users FROM mailboxes")
         )
     ).one()
     typer.echo(f"mailboxes  {counts.boxes} of {counts.users} users")
+
+
+@app.command()
+def restored(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """After a restore from a backup, before any worker starts: count what may have been sent since the backup as sent.
+
+    The rest of the quotas of today (and of yesterday, where the backup is of yesterday or older) counts as in doubt, the fleet
+    gets a new token and a new epoch, and nothing is sent until its day is over.
+    """
+    done = asyncio.run(_restored(context.obj, dry_run))
+    if done is None:
+        typer.echo("Nobody owns this database; there is nothing to do.")
+        return
+    if dry_run:
+        typer.echo("Nothing is changed; without --dry-run this is done:")
+    since = done.unknown.since
+    known = (
+        "nothing was ever sent"
+        if since is None
+        else f"a worker was last heard of at {since:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    typer.echo(f"backup     {known}; what was sent after that is unknown")
+    for day, (mails, boxes) in done.doubted.items():
+        typer.echo(f"{day} {mails} mails of {boxes} mailboxes count as in doubt")
+    typer.echo(f"fleet      epoch {done.epoch} and a new token; what ran before is replaced")
+    typer.echo(
+        f"pause      {', '.join(done.hosts) or 'no mail host'} until {done.unknown.resumes:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+async def _restored(source: Source, dry_run: bool) -> Done | None:
+    async with transaction(source, writes=True) as connection:
+        trial = await connection.begin_nested()
+        done = await restoring.make_safe(connection, secrets.token_hex(4))
+        if dry_run:
+            await trial.rollback()
+        return done

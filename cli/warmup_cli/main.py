@@ -1,7 +1,7 @@
 """The command ``warmup``: arguments in, sentences out.
 
-Owns the top of the command tree and the exit codes: 0 done, 1 it could not be done (now), 2 the input is wrong. A known error is
-one sentence on stderr, what is wrong, where and what to do, never a traceback; a secret is in none of them.
+Owns the top of the command tree and the exit codes: 0 done, 1 it could not be done (now), 2 the input is wrong, 3 a plan does
+not fit. A known error is one sentence on stderr, what is wrong, where and what to do, never a traceback; a secret is in none.
 """
 
 import sys
@@ -10,11 +10,12 @@ from typing import Annotated, Never
 import typer
 
 import warmup_core
-from warmup_cli import database, keys, mailboxes, pauses, replies, worker
+from warmup_cli import database, keys, mailboxes, pauses, plan, replies, report, worker
 from warmup_cli.connection import Source, Unavailable
 from warmup_core.database import Unreachable
 from warmup_core.fleet import DatabaseInUse
 from warmup_core.mailboxes import EnrolmentBusy
+from warmup_core.restored import StillLive
 from warmup_core.schema import SchemaBusy
 from warmup_core.types import Refused
 
@@ -31,6 +32,8 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(mailboxes.app, name="mailboxes")
 app.add_typer(pauses.app, name="pauses")
 app.add_typer(replies.app, name="replies")
+app.command("plan")(plan.command)
+app.command("report")(report.command)
 app.command("worker")(worker.worker)
 
 
@@ -71,7 +74,7 @@ def run() -> None:
         app()
     except Refused as refusal:
         fail(str(refusal), 2)
-    except (Unreachable, Unavailable, DatabaseInUse, EnrolmentBusy, SchemaBusy) as error:
+    except (Unreachable, Unavailable, DatabaseInUse, EnrolmentBusy, SchemaBusy, StillLive) as error:
         fail(str(error), 1)
     except BrokenPipeError:
         sys.stderr.close()

@@ -4,9 +4,8 @@ import asyncio
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from warmup_cli import tables
 from warmup_cli.connection import Source, transaction
 from warmup_core import pauses
 from warmup_core.pauses import Shown
@@ -22,15 +21,10 @@ def list_(context: typer.Context) -> None:
     if not shown:
         typer.echo("Nothing pauses. Mailboxes that are held by themselves: `warmup mailboxes list`.")
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("SCOPE", "KEY", "WHO", "UNTIL", "WHY"):
-        table.add_column(heading, no_wrap=heading != "WHY", overflow="fold")
+    table = tables.table("SCOPE", "KEY", "WHO", "UNTIL", "WHY", folds="WHY")
     for pause in shown:
         table.add_row(pause.scope, pause.key, pause.who, _until(pause), f"{pause.rule}: {pause.reason}")
-    console = Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 2000
-    console.print(table)
+    tables.show(table)
 
 
 def _until(pause: Shown) -> str:

@@ -160,11 +160,17 @@ def _show(verdict: Verdict) -> None:
 
 def _until(verdict: Verdict) -> str:
     if verdict.wait is None:
-        return "a person has acted"
+        return f"a person has acted; then {_ends(verdict)}"
     if not verdict.wait:
         return "at once"
     source = "the server's words" if verdict.retry_after is not None else "our schedule, the first time"
     return f"{_duration(verdict.wait)} from the reply on ({source})"
+
+
+def _ends(verdict: Verdict) -> str:
+    if verdict.scope is Scope.MAILBOX:
+        return f"`warmup mailboxes release --reason {verdict.rule}`, or an import of another login or server"
+    return f"`warmup pauses end {verdict.scope} KEY`"
 
 
 def _duration(seconds: float) -> str:
