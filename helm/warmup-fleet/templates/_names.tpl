@@ -10,11 +10,15 @@ app.kubernetes.io/name: warmup-fleet
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- /* All that the operator may do where fleets are. Secrets are read by name, never listed; nothing is deleted. */}}
+{{- /* All that the operator may do where fleets are. Secrets are read by name, never listed; nothing is deleted but pods. */}}
 {{- define "warmup-fleet.rules" -}}
 - apiGroups: [warmupfleet.io]
   resources: [warmupfleets]
   verbs: [get, list, watch]
+# The finalizer of a fleet whose deletionPolicy is Purge; nothing else of a fleet is written but its status.
+- apiGroups: [warmupfleet.io]
+  resources: [warmupfleets]
+  verbs: [patch]
 - apiGroups: [warmupfleet.io]
   resources: [warmupfleets/status]
   verbs: [patch]
@@ -34,6 +38,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [""]
   resources: [pods, events]
   verbs: [list]
+# A lost node keeps its pods Terminating for ever: they are deleted by force, so that their workers start elsewhere.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
