@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from demo import mailboxes
-from demo.accounting import LEDGER, Acceptance, Account, account, parse_ledger
+from demo.accounting import LEDGER, Acceptance, Account, LedgerMail, account, parse_ledger
 from demo.current import CurrentClusterError, current_cluster
 from demo.progress import Progress
 from demo.target import NAMESPACE, OPERATOR_NAMESPACE, Target, own_node
@@ -36,9 +36,12 @@ from tests.submission.authority import in_directory
 
 FLEET = "main"
 _CHECKOUT = Path(__file__).parents[1]
+CHART = _CHECKOUT / "helm" / "warmup-fleet"
 _OPERATOR = ("-n", OPERATOR_NAMESPACE, "deploy/warmup-fleet")
+_SLOTS = 100
+"""Of a worker: one mail host gets half of them, and the demo has one."""
 _OPENS_AFTER, _LENGTH = timedelta(seconds=20), timedelta(seconds=110)
-_READY_SECONDS = 90
+_READY_SECONDS = 240
 _SETTLE_SECONDS = 20
 _LOOK_SECONDS = 2.5
 
@@ -50,104 +53,93 @@ class DemoFailed(Exception):
 def run(target: Target, progress: Progress) -> Account:
     """The demo's whole path on a cluster, up to the account. Raises DemoFailed and the target's own errors."""
     with progress.step("PostgreSQL and the mail server"):
-        _serve(target)
+        serve(target)
     with progress.step("helm install warmup-fleet helm/warmup-fleet"):
-        _install(target)
+        install(target)
         for name in ("postgres", "submission"):
-            target.kubectl(
-                "rollout", "status", "-n", NAMESPACE, f"deploy/{name}", f"--timeout={_READY_SECONDS}s"
-            )
+            words = ("rollout", "status", "-n", NAMESPACE, f"deploy/{name}", f"--timeout={_READY_SECONDS}s")
+            target.kubectl(*words, timeout=_READY_SECONDS + 30)
     with progress.step("keys for the stored credentials: warmup keys new"):
         keys = target.kubectl("exec", *_OPERATOR, "--", "warmup", "keys", "new").strip()
-        _secret(target, "main-keys", keys=keys)
+        secret(target, "main-keys", keys=keys)
     window = soon(datetime.now(UTC), _OPENS_AFTER, _LENGTH)
     progress.say("kubectl apply -f examples/fleet.yaml, its day shortened for the demo:")
     progress.say(f'    timeZone: {window.zone}\n    schedule: {{from: "{window.start}", to: "{window.end}"}}')
-    manifest = _manifest(window)
+    progress.say(f"    workers: {{maxConcurrentSends: {_SLOTS}}}")
+    manifest = manifest_in(window)
     target.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
     with progress.step("the operator takes the database: schema, ownership"):
-        _until_database(target)
+        until_database(target)
     with progress.step("warmup --fleet mail/main mailboxes import - < examples/mailboxes.csv"):
-        file = (_CHECKOUT / "examples" / "mailboxes.csv").read_text()
-        command = ("warmup", "--fleet", f"{NAMESPACE}/{FLEET}", "mailboxes", "import", "-")
-        progress.say(target.kubectl("exec", "-i", *_OPERATOR, "--", *command, stdin=file).strip())
-    quotas = dict.fromkeys(
-        mailboxes.addresses(file.splitlines()), int(manifest["spec"]["emailsPerMailboxPerDay"])
-    )
+        progress.say(import_mailboxes(target))
+    addresses = mailboxes.addresses((_CHECKOUT / "examples" / "mailboxes.csv").read_text().splitlines())
+    quotas = dict.fromkeys(addresses, int(manifest["spec"]["emailsPerMailboxPerDay"]))
     progress.say("kubectl get warmupfleets, until all is sent:")
     _watch(target, progress, sum(quotas.values()), window.closes)
     progress.say(target.kubectl("get", "pods", "-n", NAMESPACE))
     with progress.step("the mail server's own log against the ledger"):
-        log = target.kubectl("exec", "-n", NAMESPACE, "deploy/submission", "--", "cat", "/log/events.jsonl")
-        ledger = target.kubectl(
-            *(
-                "exec",
-                "-n",
-                NAMESPACE,
-                "deploy/postgres",
-                "--",
-                "python",
-                "-m",
-                "demo.postgres",
-                "query",
-                LEDGER,
-            )
-        )
-    accepted = [
+        return account(accepted(target), ledger(target), quotas)
+
+
+def accepted(target: Target) -> list[Acceptance]:
+    """The mails that the mail server took, by its own log."""
+    log = target.kubectl("exec", "-n", NAMESPACE, "deploy/submission", "--", "cat", "/log/events.jsonl")
+    return [
         Acceptance(event.message_id, event.mail_from, event.rcpt_to)
         for event in journal.parse(log.splitlines())
         if event.kind == "accepted"
     ]
-    return account(accepted, parse_ledger(ledger), quotas)
 
 
-def _serve(target: Target) -> None:
-    """What a real installation has already: a database and a mail server."""
+def ledger(target: Target) -> list[LedgerMail]:
+    """The mails that the database knows of."""
+    ask = ("python", "-m", "demo.postgres", "query", LEDGER)
+    return parse_ledger(target.kubectl("exec", "-n", NAMESPACE, "deploy/postgres", "--", *ask))
+
+
+def serve(target: Target, *, seconds: float = 0.0) -> None:
+    """What a real installation has already: a database, and a mail server that takes ``seconds`` over each mail."""
     target.kubectl("create", "namespace", NAMESPACE)
     owner, worker = secrets.token_hex(16), secrets.token_hex(16)
-    _secret(target, "demo-postgres", owner=owner, worker=worker)
-    _secret(
+    secret(target, "demo-postgres", owner=owner, worker=worker)
+    secret(
         target, "main-database-owner", url=f"postgresql://owner:{owner}@postgres.{NAMESPACE}.svc:5432/warmup"
     )
-    _secret(target, "main-database", url=f"postgresql://worker:{worker}@postgres.{NAMESPACE}.svc:5432/warmup")
+    secret(target, "main-database", url=f"postgresql://worker:{worker}@postgres.{NAMESPACE}.svc:5432/warmup")
     with tempfile.TemporaryDirectory(prefix="warmup-demo-") as folder:
         identity = in_directory(Path(folder), mailboxes.SERVER)
         authority = (Path(folder) / "ca.crt").read_text()
-    _secret(
+    secret(
         target,
         "demo-submission-tls",
         **{"ca.crt": authority, "tls.crt": identity.certificate.decode(), "tls.key": identity.key.decode()},
     )
     _object(target, "ConfigMap", "main-ca", {"data": {"ca.crt": authority}})
     file = (_CHECKOUT / "examples" / "mailboxes.csv").read_text()
-    _secret(target, "demo-submission-mailboxes", **{"mailboxes.csv": file})
+    secret(target, "demo-submission-mailboxes", **{"mailboxes.csv": file})
     for name in ("postgres.yaml", "submission.yaml"):
         manifest = (_CHECKOUT / "demo" / name).read_text()
-        target.kubectl(
-            "apply",
-            "-f",
-            "-",
-            stdin=manifest.replace("localhost/warmup-demo:dev", target.image("warmup-demo")),
-        )
+        said = manifest.replace("localhost/warmup-demo:dev", target.image("warmup-demo"))
+        target.kubectl("apply", "-f", "-", stdin=said.replace('--seconds, "0"', f'--seconds, "{seconds}"'))
 
 
-def _install(target: Target) -> None:
+def install(target: Target, **values: Any) -> str:
+    """Install the operator's chart with ``values`` beside what the demo needs; the notes."""
     repository, _, tag = target.image("warmup-operator").rpartition(":")
-    values = {
-        "image.repository": repository,
-        "image.tag": tag,
-        "workerImage": target.image("warmup-worker"),
-        "idleSeconds": "2",
-    }
-    settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
-    chart = str(_CHECKOUT / "helm" / "warmup-fleet")
-    target.helm(
-        *("install", "warmup-fleet", chart, "-n", OPERATOR_NAMESPACE, "--create-namespace"),
-        *("--wait", "--timeout", f"{_READY_SECONDS}s", *settings),
+    return target.helm(
+        *("install", "warmup-fleet", str(CHART), "-n", OPERATOR_NAMESPACE, "--create-namespace"),
+        *("--wait", "--timeout", f"{_READY_SECONDS}s"),
+        *settings(image={"repository": repository, "tag": tag}),
+        *settings(workerImage=target.image("warmup-worker"), idleSeconds=2, **values),
     )
 
 
-def _secret(target: Target, name: str, **data: str) -> None:
+def settings(**values: Any) -> list[str]:
+    """Values of the chart as arguments of helm."""
+    return [word for name, value in values.items() for word in ("--set-json", f"{name}={json.dumps(value)}")]
+
+
+def secret(target: Target, name: str, **data: str) -> None:
     _object(target, "Secret", name, {"stringData": data})
 
 
@@ -157,9 +149,11 @@ def _object(target: Target, kind: str, name: str, content: dict[str, Any]) -> No
     target.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
 
 
-def _manifest(window: ShortWindow) -> dict[str, Any]:
+def manifest_in(window: ShortWindow) -> dict[str, Any]:
+    """The example's fleet, with this window for its day, and as many sends at a time as a day so short asks of two workers."""
     manifest: dict[str, Any] = yaml.safe_load((_CHECKOUT / "examples" / "fleet.yaml").read_text())
     manifest["spec"] |= {"timeZone": window.zone, "schedule": {"from": window.start, "to": window.end}}
+    manifest["spec"]["workers"]["maxConcurrentSends"] = _SLOTS
     return manifest
 
 
@@ -170,7 +164,14 @@ def _fleet(target: Target) -> dict[str, Any]:
     return found.get("status") or {}
 
 
-def _until_database(target: Target) -> None:
+def import_mailboxes(target: Target) -> str:
+    """Import the example's mailboxes as a person does; what the command said."""
+    file = (_CHECKOUT / "examples" / "mailboxes.csv").read_text()
+    command = ("warmup", "--fleet", f"{NAMESPACE}/{FLEET}", "mailboxes", "import", "-")
+    return target.kubectl("exec", "-i", *_OPERATOR, "--", *command, stdin=file).strip()
+
+
+def until_database(target: Target) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     message = "the operator has not said anything yet"
     while time.monotonic() < deadline:

@@ -25,7 +25,8 @@ from demo import mailboxes
 from demo.accounting import LEDGER, Acceptance, Account, account, parse_ledger
 from demo.progress import Progress
 from demo.window import ShortWindow, soon
-from tests.postgres.server import Postgres, free_port
+from tests.ports import free_port
+from tests.postgres.server import Postgres
 from tests.submission.accounts import table
 from tests.submission.server import Submission
 

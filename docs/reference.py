@@ -74,7 +74,7 @@ def render() -> str:
     lines += [
         "",
         "## Reasons",
-        "The closed set of reasons of the conditions Ready and DatabaseReachable.",
+        "The closed set of reasons of the conditions Ready, QuotaFeasible, DatabaseReachable, Resizing, Paused and Degraded.",
         "",
     ]
     lines += ["| reason | |", "|---|---|"]
