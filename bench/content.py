@@ -6,7 +6,7 @@ Beside it, in the same moment, what Python's own EmailMessage takes to write suc
 import email.policy
 import statistics
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
 
 from warmup_worker.answering import Thread
@@ -16,19 +16,22 @@ from warmup_worker.wording import built_in
 
 _MAILS = 5000
 _ROUNDS = 5
+_A_SECOND = 35
+"""Mails that have the same Date: a fleet of 100,000 mailboxes sends about as many a second."""
 _NAMES = ("Ada Tea", "Jürgen Müller", "", "Zoë Łąka", "Li Wei")
 
 
 def claims(round_number: int) -> list[Claim]:
-    """Mails to as many recipients as there are mails; three of ten are answers."""
+    """Mails to as many recipients as there are mails, others in each round, each second later; three of ten are answers."""
     day, at = date(2026, 11, 25), datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
+    numbers = range(round_number * _MAILS, (round_number + 1) * _MAILS)
     return [
         Claim(
             n % 2000,
-            n + round_number * _MAILS,
+            n,
             day,
             0,
-            at,
+            at + timedelta(seconds=n // _A_SECOND),
             n,
             f"box{n}@domain{n % 997}.example",
             _NAMES[n % len(_NAMES)],
@@ -36,7 +39,7 @@ def claims(round_number: int) -> list[Claim]:
             0.0,
             Thread(n, n + 1, n, 2) if n % 10 < 3 else None,
         )
-        for n in range(_MAILS)
+        for n in numbers
     ]
 
 
