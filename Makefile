@@ -4,7 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup lint format test quick try demo bench cluster cluster-down cluster-shell crd lock clean
+# Tests in two processes; those that need a node keep to one of them (tests/conftest.py).
+SIDE_BY_SIDE := -n 2 --dist loadscope
+
+.PHONY: help setup lint format built test quick try demo bench cluster cluster-down cluster-shell crd lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -33,11 +36,15 @@ format: setup  ## let ruff put the code in order
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup  ## every test: unit, integration, end to end
-	$(BIN)/python -m pytest
+built: setup  ## what the tests build once and keep: Kubernetes, Prometheus, the images (a quarter of an hour the first time)
+	$(BIN)/python -m tests.cluster.programs
+	$(BIN)/python -m tests.cluster.images
 
-quick: setup  ## the tests that need neither root nor a node
-	$(BIN)/python -m pytest -m "not node"
+test: setup  ## every test: unit, integration, end to end, in two processes
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+quick: setup  ## the tests that need neither root nor a node, the longest of them in part
+	WARMUP_QUICK=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not node and not root"
 
 try: setup  ## no Kubernetes: Postgres, an SMTP server and two workers on this machine, 60 mails
 	@$(BIN)/python -m demo.local
@@ -45,8 +52,8 @@ try: setup  ## no Kubernetes: Postgres, an SMTP server and two workers on this m
 demo: setup  ## a real cluster, the operator by Helm, 200 mailboxes, 600 mails (CLUSTER=current: your own)
 	@$(BIN)/python -m demo.cluster $(if $(CLUSTER),--cluster $(CLUSTER))
 
-bench: setup  ## timings, on this machine, as medians and ratios
-	@$(BIN)/python -m bench.scale
+bench: setup  ## the cost of a mail beside others, the rate one process holds, 100,000 mailboxes (ten minutes)
+	@$(BIN)/python -m bench
 
 cluster: setup  ## a real one-node Kubernetes on this machine
 	@$(BIN)/python -m tests.cluster up
@@ -57,10 +64,12 @@ cluster-down: setup  ## end it
 cluster-shell: setup  ## a shell with kubectl and helm pointed at it
 	@$(BIN)/python -m tests.cluster shell
 
-crd: setup  ## write the generated files: the CRD, its copy in the chart, docs/reference.md
+crd: setup  ## write the generated files: the CRD and its copy in the chart, docs/reference.md, the chart's README and dashboard
 	$(BIN)/python -m warmup_core.crd > crds/warmupfleets.yaml
 	cp crds/warmupfleets.yaml helm/warmup-fleet/files/warmupfleets.yaml
 	$(BIN)/python -m docs.reference > docs/reference.md
+	$(BIN)/python -m docs.chart > helm/warmup-fleet/README.md
+	$(BIN)/python -m docs.dashboard > helm/warmup-fleet/files/dashboard.json
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:  ## compile requirements/*.txt anew from pyproject.toml

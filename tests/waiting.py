@@ -1,20 +1,55 @@
-"""Waiting for what a test expects, with a deadline, instead of sleeping for luck."""
+"""Waiting for what a test expects, with a deadline, instead of sleeping for luck; not at all where nobody is left to do it."""
 
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
+_minded: list[Callable[[], str | None]] = []
+
+
+@contextmanager
+def minding(fault: Callable[[], str | None]) -> Iterator[None]:
+    """In this block every ``until`` fails at once with what ``fault`` answers, if it answers anything.
+
+    For those whose deeds a test waits for: a process that has ended does nothing more, and its last words say why.
+    """
+    _minded.append(fault)
+    try:
+        yield
+    finally:
+        _minded.remove(fault)
+
+
+def broken(*tasks: "asyncio.Task[Any]") -> str | None:
+    """What a task has failed with, as a ``fault`` to mind; None while all run, or have ended well."""
+    failed = (it.exception() for it in tasks if it.done() and not it.cancelled())
+    return next((f"a task has failed: {error!r}" for error in failed if error), None)
+
+
+async def cancelled(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel what runs for ever, and raise what one of them had failed with before."""
+    for task in tasks:
+        task.cancel()
+    for end in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(end, Exception):
+            raise end
+
 
 @overload
-async def until(condition: Callable[[], Awaitable[T | None]], what: str, within: float = 20.0) -> T: ...
+async def until(
+    condition: Callable[[], Awaitable[T | None]], what: str, within: float = 20.0, *, pause: float = 0.05
+) -> T: ...
 @overload
-async def until(condition: Callable[[], T | None], what: str, within: float = 20.0) -> T: ...
-async def until(condition: Callable[[], Any], what: str, within: float = 20.0) -> Any:
-    """The first true answer of `condition`, asked every 50 ms; fails with `what` and the last answer after `within` s."""
+async def until(
+    condition: Callable[[], T | None], what: str, within: float = 20.0, *, pause: float = 0.05
+) -> T: ...
+async def until(condition: Callable[[], Any], what: str, within: float = 20.0, *, pause: float = 0.05) -> Any:
+    """The first true answer of `condition`, asked every `pause` s; fails with `what` and the last answer after `within` s."""
     deadline = time.monotonic() + within
     while True:
         answer = condition()
@@ -22,7 +57,10 @@ async def until(condition: Callable[[], Any], what: str, within: float = 20.0) -
             answer = await answer
         if answer:
             return answer
+        for fault in _minded:
+            words = fault()
+            assert not words, f"in vain: {what}; {words}"
         assert time.monotonic() < deadline, (
             f"not within {within:.0f} s: {what}; the last answer was {answer!r}"
         )
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(pause)

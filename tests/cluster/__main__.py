@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from tests.cluster import debian, images, programs, steps
+from tests.cluster.boot import PROGRAMS
 from tests.cluster.control_plane import CONTEXT
 from tests.cluster.node import Node, NodeError
 
@@ -67,7 +68,7 @@ def execute(argv: list[str]) -> None:
 
 def _write_rc(node: Node) -> Path:
     file = node.directory / "bashrc"
-    file.write_text(_SHELL.format(programs=programs.ensure(), directory=node.directory))
+    file.write_text(_SHELL.format(programs=programs.ensure(*PROGRAMS), directory=node.directory))
     return file
 
 

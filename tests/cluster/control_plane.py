@@ -4,21 +4,19 @@ Owns: the three processes, their ports, keys and data, all in one directory.
 Invariants: RBAC is on and the admission plugins are those of a real cluster; every user of the API has a name
 of its own in the audit log; nothing outlives us (see `processes`). StatefulSets make pods; the pods stay Pending
 until something acts as their node (see `kubelet`).
-Failure: `ControlPlaneError`, which ends with the last lines of the program that failed. The API server may be
-killed and started again: same port, same data.
+Failure: `ControlPlaneError`, which ends with the last lines of the program that failed. The API server and etcd may
+be killed and started again: same ports, same data.
 """
 
 import base64
 import json
 import secrets
-import socket
 import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +26,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.cluster import processes, programs
+from tests.ports import free_port
 
 JSON, MERGE_PATCH, SERVER_SIDE_APPLY = (
     "application/json",
@@ -73,7 +72,7 @@ class ControlPlane:
         self._address = address
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
         self._tokens = {user: secrets.token_hex(16) for user in _USERS}
-        self._etcd_port, self._peer_port, self._port = _free_ports(3)
+        self._etcd_port, self._peer_port, self._port = free_port(), free_port(), free_port()
         self.url = f"https://{address}:{self._port}"
         self.token = self._tokens[ADMIN]
         self.kubeconfig = self.directory / f"{ADMIN}.kubeconfig"
@@ -94,17 +93,7 @@ class ControlPlane:
     def start(self) -> None:
         """Start the three programs; back when the API answers and the controllers work."""
         self._write_configuration()
-        etcd = f"http://127.0.0.1:{self._etcd_port}"
-        self._run(
-            "etcd",
-            f"--data-dir={self.directory}/etcd",
-            f"--listen-client-urls={etcd}",
-            f"--advertise-client-urls={etcd}",
-            f"--listen-peer-urls=http://127.0.0.1:{self._peer_port}",
-            "--unsafe-no-fsync",
-            "--log-level=warn",
-        )
-        self._wait("etcd", lambda: _answers(f"{etcd}/health"))
+        self.start_etcd()
         self.start_api_server()
         for user in _USERS:
             self._write_kubeconfig(self.directory / f"{user}.kubeconfig", self._tokens[user])
@@ -112,7 +101,7 @@ class ControlPlane:
             "kube-controller-manager",
             f"--kubeconfig={self.kubeconfig_of(CONTROLLER_MANAGER)}",
             f"--service-account-private-key-file={self.directory}/service-accounts.key",
-            f"--root-ca-file={self._certificate}",
+            f"--root-ca-file={self.certificate}",
             f"--flex-volume-plugin-dir={self.directory}/flexvolume",  # else one is made in /usr/libexec
             "--leader-elect=false",
             "--secure-port=0",
@@ -126,9 +115,27 @@ class ControlPlane:
         for name in reversed(list(self._programs)):
             self._kill(name)
 
+    def start_etcd(self) -> None:
+        """Start etcd, for the first time or after `kill_etcd`; back when it answers."""
+        etcd = f"http://127.0.0.1:{self._etcd_port}"
+        self._run(
+            "etcd",
+            f"--data-dir={self.directory}/etcd",
+            f"--listen-client-urls={etcd}",
+            f"--advertise-client-urls={etcd}",
+            f"--listen-peer-urls=http://127.0.0.1:{self._peer_port}",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        )
+        self._wait("etcd", lambda: _answers(f"{etcd}/health"))
+
+    def kill_etcd(self) -> None:
+        """`kill -9` etcd. The API server lives on and answers errors."""
+        self._kill("etcd")
+
     def start_api_server(self) -> None:
         """Start the API server, for the first time or after `kill_api_server`; back when it is ready."""
-        certificates = self._certificate.parent
+        certificates = self.certificate.parent
         self._run(
             "kube-apiserver",
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
@@ -193,7 +200,7 @@ class ControlPlane:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
-        trust = ssl.create_default_context(cafile=str(self._certificate))
+        trust = ssl.create_default_context(cafile=str(self.certificate))
         return urllib.request.urlopen(request, timeout=10, context=trust)
 
     def _exists(self, path: str) -> bool:
@@ -207,7 +214,7 @@ class ControlPlane:
         return True
 
     @property
-    def _certificate(self) -> Path:
+    def certificate(self) -> Path:
         """Made by the API server at its first start; the file holds the authority that signed it too."""
         return self.directory / "certificates" / "apiserver.crt"
 
@@ -229,7 +236,7 @@ class ControlPlane:
         (self.directory / "service-accounts.key").write_bytes(key)
 
     def _write_kubeconfig(self, path: Path, token: str, namespace: str = "default") -> None:
-        authority = base64.b64encode(self._certificate.read_bytes()).decode()
+        authority = base64.b64encode(self.certificate.read_bytes()).decode()
         context = {"cluster": CONTEXT, "user": CONTEXT, "namespace": namespace}
         configuration = {
             "apiVersion": "v1",
@@ -278,10 +285,3 @@ def _answers(url: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody uses now; held open together so that no two are the same."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [opened.getsockname()[1] for opened in sockets]

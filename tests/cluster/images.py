@@ -1,4 +1,4 @@
-"""The images of the cluster, built from the project's own Dockerfiles without Docker.
+"""The images of the cluster, built from the project's own Dockerfiles without Docker, and those of Prometheus from `programs`.
 
 Owns: `$WARMUP_CACHE/images`: buildah's storage and one docker archive an image, `NAME-KEY.tar`, where the key is a
 hash of all that the Dockerfile copies in. An archive in the cache is complete (written beside it, then renamed),
@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.cluster import debian, programs, steps
@@ -32,7 +32,10 @@ DOCKERFILES = {
     "warmup-worker": Path("Dockerfile.worker"),
     "warmup-demo": Path("demo/Dockerfile"),
 }
-NAMES = (*DOCKERFILES, PAUSE)
+PROMETHEUS, PROMETHEUS_OPERATOR = "prometheus", "prometheus-operator"
+NAMES = (*DOCKERFILES, PAUSE, PROMETHEUS, PROMETHEUS_OPERATOR)
+USUAL = (*DOCKERFILES, PAUSE)
+"""All but what watches a cluster, which takes minutes to build."""
 
 _BASE = "python:3.13-slim"
 _STAND_IN_SUITE = "trixie"
@@ -49,6 +52,21 @@ FROM scratch
 COPY catatonit /pause
 ENTRYPOINT ["/pause", "-P"]
 """
+# What the Prometheus operator starts it calls by these paths.
+_OF_PROGRAMS = {
+    PROMETHEUS: """\
+FROM scratch
+COPY prometheus /bin/
+USER 65534:65534
+ENTRYPOINT ["/bin/prometheus"]
+""",
+    PROMETHEUS_OPERATOR: """\
+FROM scratch
+COPY prometheus-operator prometheus-config-reloader /bin/
+USER 65534:65534
+ENTRYPOINT ["/bin/prometheus-operator"]
+""",
+}
 _CONTAINERS_CONF = """\
 [containers]
 default_ulimits = ["nofile=16384:16384", "nproc=32768:32768"]
@@ -73,6 +91,8 @@ def key(name: str, checkout: Path = CHECKOUT) -> str:
     digest = hashlib.sha256()
     if name == PAUSE:
         digest.update(_PAUSE.encode())
+    elif name in _OF_PROGRAMS:
+        digest.update(f"{_OF_PROGRAMS[name]}{programs.key()}".encode())
     else:
         for file in _sources(name, checkout):
             content = (checkout / file).read_bytes()
@@ -81,8 +101,8 @@ def key(name: str, checkout: Path = CHECKOUT) -> str:
 
 
 def ensure(*names: str) -> list[Path]:
-    """The archives of the images `names` (all when none is named), built first where missing. Needs root."""
-    wanted = names or NAMES
+    """The archives of the images `names` (`USUAL` when none is named), built first where missing. Needs root."""
+    wanted = names or USUAL
     if unknown := set(wanted) - set(NAMES):
         raise ImageError(f"no such image: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     archives = [_archive(name, CHECKOUT) for name in wanted]
@@ -119,7 +139,7 @@ def _make(name: str) -> Path:
     """Build the image from a snapshot of its sources, which somebody may be editing, and write its archive."""
     context = _folder() / "context"
     shutil.rmtree(context, ignore_errors=True)
-    for file in () if name == PAUSE else _sources(name, CHECKOUT):
+    for file in _sources(name, CHECKOUT) if name in DOCKERFILES else ():
         (context / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(CHECKOUT / file, context / file)
     path = _archive(name, context)
@@ -130,7 +150,11 @@ def _make(name: str) -> Path:
         debian.ensure("catatonit")
         program = debian.find("catatonit")
         assert program is not None
-        _build_from(program, "catatonit", _PAUSE, reference(name))
+        _build_from({"catatonit": program}, _PAUSE, reference(name))
+    elif name in _OF_PROGRAMS:
+        wanted = [it for it in programs.PROGRAMS if it in _OF_PROGRAMS[name].split()]
+        folder = programs.ensure(*wanted)
+        _build_from({it: folder / it for it in wanted}, _OF_PROGRAMS[name], reference(name))
     else:
         _ensure_base()
         _build(reference(name), context / DOCKERFILES[name], context)
@@ -191,7 +215,7 @@ def _ensure_base() -> None:
     left_out = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "info", "locale", "man")]
     command = ["mmdebstrap", "--variant=minbase", included, *left_out, _STAND_IN_SUITE, str(tar), _mirror()]
     _run(f"making a stand-in for {_BASE}", command, "base")
-    _build_from(tar, tar.name, _STAND_IN, _BASE)
+    _build_from({tar.name: tar}, _STAND_IN, _BASE)
 
 
 def _mirror() -> str:
@@ -208,10 +232,11 @@ def _mirror() -> str:
     return mirrors[0]
 
 
-def _build_from(file: Path, name: str, dockerfile: str, tag: str) -> None:
-    """Build an image from one file, which `dockerfile` calls `name`."""
+def _build_from(files: Mapping[str, Path], dockerfile: str, tag: str) -> None:
+    """Build an image from files, by the names that `dockerfile` calls them."""
     with tempfile.TemporaryDirectory(dir=_folder() / "temporary") as context:
-        shutil.copy(file, Path(context) / name)
+        for name, file in files.items():
+            shutil.copy(file, Path(context) / name)
         (Path(context) / "Dockerfile").write_text(dockerfile)
         _build(tag, Path(context) / "Dockerfile", Path(context))
 

@@ -29,10 +29,11 @@ from kubernetes.aio.config import new_client_from_config
 from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError, NotFoundError
 
-from tests.cluster import pod_inputs
+from tests.cluster import pod_inputs, processes
 from tests.cluster.pod_inputs import Manifest, Objects, Reference
 from tests.cluster.pod_process import PodProcess
 from tests.cluster.pod_status import Container, node_status, pod_status
+from tests.waiting import broken, cancelled, minding
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ _WORKER = ("app.kubernetes.io/name", "warmup-worker")
 
 _PERIOD, _HEARTBEAT = 0.5, 5.0
 """Seconds between two rounds of the loop, and between two reports that the node is alive."""
+
+_UNUSABLE = 2
+"""The exit code of a worker that refuses its environment."""
 
 _GRACE_WHEN_FORCED = 2.0
 """Seconds for a process whose pod was removed by force; a real kubelet gives as many."""
@@ -59,6 +63,9 @@ class Kubelet:
     `command` stands for the entry point of the worker's image, after which the container's args follow;
     `environment` for what the image sets. Leaving the context is a power cut: the processes are killed, the objects
     stay as they are, and the next kubelet of the namespace takes them over.
+
+    `room`: how many pods fit on the node; the others wait for one, and their status says so as a scheduler would. `cut_off`: the
+    node has lost the API server, its processes run on and nobody hears of them. Both may be changed at any time.
     """
 
     def __init__(
@@ -70,7 +77,9 @@ class Kubelet:
         command: Sequence[str] = (sys.executable, "-m", "warmup_cli"),
         environment: Mapping[str, str] | None = None,
         node: str = "test-node",
+        room: int | None = None,
     ) -> None:
+        self.room, self.cut_off = room, False
         self._kubeconfig = kubeconfig
         self._directory = directory.absolute()
         self._core = f"/api/v1/namespaces/{namespace}"
@@ -91,7 +100,9 @@ class Kubelet:
             self._api = DynamicClient(await stack.enter_async_context(client))
             await self._report_node()
             stack.push_async_callback(self._close_pods)
-            stack.push_async_callback(_cancel, asyncio.create_task(self._run()))
+            running = asyncio.create_task(self._run())
+            stack.push_async_callback(cancelled, running)
+            stack.enter_context(minding(lambda: broken(running) or self._refused()))
             self._leave = stack.pop_all()
         return self
 
@@ -107,6 +118,14 @@ class Kubelet:
                 return known.process.pid
         return None
 
+    def _refused(self) -> str | None:
+        """Of a worker that cannot use its environment: no restart mends that, so nobody need wait for it."""
+        for pod in self._pods.values():
+            ended = pod.process.last_state.get("terminated") if pod.process else None
+            if ended and ended["exitCode"] == _UNUSABLE:
+                return f"{pod.name} refuses its environment:\n{processes.last_lines(self._output(pod.name))}"
+        return None
+
     def log_of(self, pod: str) -> str:
         """All that the processes of pods of that name have written so far, stdout and stderr."""
         output = self._output(pod)
@@ -119,6 +138,9 @@ class Kubelet:
         while True:
             self._changed.clear()
             try:
+                if self.cut_off:
+                    await asyncio.sleep(_PERIOD)
+                    continue
                 if time.monotonic() >= self._next_heartbeat:
                     await self._report_node()
                 await self._sync()
@@ -137,8 +159,13 @@ class Kubelet:
         """One round: what is due for every pod of the namespace."""
         manifests = (await self._request("get", f"{self._core}/pods"))["items"]
         objects = await self._read(set().union(*map(pod_inputs.references, filter(_is_worker, manifests))))
+        bound = sum(manifest["spec"].get("nodeName") == self._node for manifest in manifests)
         for manifest in manifests:
             try:
+                if "nodeName" not in manifest["spec"] and self.room is not None and bound >= self.room:
+                    await self._refuse(manifest)
+                    continue
+                bound += "nodeName" not in manifest["spec"]
                 await self._sync_pod(manifest, objects)
             except DynamicApiError as error:
                 # Removed or changed since the list was read: the next round sees how.
@@ -175,6 +202,21 @@ class Kubelet:
             now=datetime.now(UTC),
         ):
             await self._patch(f"{path}/status", {"metadata": {"uid": metadata["uid"]}, "status": status})
+
+    async def _refuse(self, manifest: Manifest) -> None:
+        """There is no room for this pod here: say so, unless somebody has."""
+        if any(it["type"] == "PodScheduled" for it in manifest.get("status", {}).get("conditions", [])):
+            return
+        path = f"{self._core}/pods/{manifest['metadata']['name']}/status"
+        refusal = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Too many pods.",
+        }
+        await self._patch(
+            path, {"metadata": {"uid": manifest["metadata"]["uid"]}, "status": {"conditions": [refusal]}}
+        )
 
     def _admit(self, manifest: Manifest) -> _Pod:
         name, uid = manifest["metadata"]["name"], manifest["metadata"]["uid"]
@@ -232,6 +274,8 @@ class Kubelet:
         answer: dict[str, Any] = await self._api.request(
             method, path, body=body, serializer=lambda _, plain: plain, _request_timeout=5, **options
         )
+        if self.cut_off:  # the answer to what was asked just before is lost too
+            raise aiohttp.ClientConnectionError("the node is cut off")
         return answer
 
 
@@ -244,12 +288,6 @@ def _claim_network() -> socket.socket:
         with contextlib.suppress(OSError):
             return socket.create_server((f"127.1.{k}.254", 10250))
     raise RuntimeError("all 256 networks 127.1.K.0/24 are taken by other test kubelets")
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 def _is_worker(manifest: Manifest) -> bool:

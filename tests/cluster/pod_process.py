@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 import time
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Callable, Mapping, Sequence
@@ -133,6 +134,9 @@ class PodProcess:
             "LANG": "C.UTF-8",
             "HOME": str(self._folder),
             "HOSTNAME": pod["metadata"]["name"],
+            "PYTHONPATH": os.pathsep.join(
+                sys.path
+            ),  # this tree's worker, not the one that happens to be installed
             **self._environment,
             **{name: _in_folder(value, mounts) for name, value in variables.items()},
             # In a real pod every address is the pod's own; here it must keep to the one that it has.

@@ -1,4 +1,4 @@
-"""The programs of a Kubernetes cluster, built from their Go modules and kept in a cache.
+"""The programs of a Kubernetes cluster and of what watches it, built from their Go modules and kept in a cache.
 
 Owns: `tools/<upstream>/go.mod` and `go.sum` (the pinned sources, checked by hash), the flags of the build,
 and the cache `$WARMUP_CACHE/programs/<key>/`, where the key is a hash of all that decides what comes out.
@@ -11,6 +11,7 @@ Failure: `steps.StepError` with the end of what Go wrote. Needs Go, or pip to in
 
 import functools
 import hashlib
+import json
 import os
 import platform
 import re
@@ -30,6 +31,8 @@ class Program(NamedTuple):
     upstream: str
     """The folder under tools/ whose go.mod pins it: one an upstream, since their dependencies differ."""
     package: str
+    tags: str = ""
+    """Build tags, with commas."""
 
 
 # In the order in which a build makes them: what most tests wait for comes first.
@@ -43,7 +46,23 @@ PROGRAMS = {
     "kube-proxy": Program("kubernetes", "k8s.io/kubernetes/cmd/kube-proxy"),
     "helm": Program("helm", "helm.sh/helm/v4/cmd/helm"),
     "coredns": Program("coredns", "github.com/coredns/coredns"),
+    # Of the two dozen ways to find what to scrape the one for Kubernetes: a third of the build. Debian's has none for it.
+    "prometheus": Program(
+        "prometheus",
+        "github.com/prometheus/prometheus/cmd/prometheus",
+        "remove_all_sd,enable_kubernetes_sd",
+    ),
+    "prometheus-operator": Program(
+        "prometheus-operator", "github.com/prometheus-operator/prometheus-operator/cmd/operator"
+    ),
+    "prometheus-config-reloader": Program(
+        "prometheus-operator",
+        "github.com/prometheus-operator/prometheus-operator/cmd/prometheus-config-reloader",
+    ),
 }
+_DEFINITIONS = "prometheus-operator-crds"
+_DEFINED_BY = "github.com/prometheus-operator/prometheus-operator"
+_DEFINED_IN = "example/prometheus-operator-crd"
 
 # Kubernetes reads its own version from variables that its release script sets; without them it says v0.0.0.
 _KUBERNETES = re.findall(r"k8s.io/kubernetes v([\d.]+)", (TOOLS / "kubernetes/go.mod").read_text())[0]
@@ -73,7 +92,7 @@ def ensure(*names: str) -> Path:
         raise steps.StepError(
             f"no such program: {', '.join(sorted(unknown))}; there are {', '.join(PROGRAMS)}"
         )
-    folder = cache() / "programs" / _key()
+    folder = _folder()
     if _missing(folder, wanted):
         with steps.alone(folder / ".lock"):
             # Asked again: another run may have built them while we waited for the lock.
@@ -83,11 +102,37 @@ def ensure(*names: str) -> Path:
     return folder
 
 
+def definitions() -> Path:
+    """The folder that holds the CRDs of the Prometheus operator, as its module brings them."""
+    folder = _folder() / _DEFINITIONS
+    with steps.alone(_folder() / f"{_DEFINITIONS}.lock"):
+        if not folder.exists():
+            command = [str(_go()), "mod", "download", "-json", _DEFINED_BY]
+            environment = {**os.environ, **_ENVIRONMENT}
+            directory = TOOLS / PROGRAMS["prometheus-operator"].upstream
+            done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise steps.StepError(f"downloading {_DEFINED_BY} failed:\n{done.stderr or done.stdout}")
+            partial = _folder() / f".{_DEFINITIONS}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(
+                Path(json.loads(done.stdout)["Dir"]) / _DEFINED_IN, partial, copy_function=shutil.copyfile
+            )
+            partial.chmod(0o755)
+            partial.rename(folder)
+    return folder
+
+
+def _folder() -> Path:
+    return cache() / "programs" / key()
+
+
 def _missing(folder: Path, names: tuple[str, ...]) -> list[str]:
     return [name for name in PROGRAMS if name in names and not (folder / name).exists()]
 
 
-def _key() -> str:
+def key() -> str:
+    """A hash of all that decides what the programs are."""
     digest = hashlib.sha256(repr((_FLAGS, PROGRAMS, platform.machine())).encode())
     for file in sorted(TOOLS.glob("*/go.*")):
         digest.update(file.read_bytes())
@@ -97,7 +142,8 @@ def _key() -> str:
 def _build(name: str, folder: Path, title: str) -> None:
     program = PROGRAMS[name]
     partial = folder / f".{name}.partial"
-    command = [str(_go()), "build", *_FLAGS, "-o", str(partial), program.package]
+    tags = [f"-tags={program.tags}"] if program.tags else []
+    command = [str(_go()), "build", *_FLAGS, *tags, "-o", str(partial), program.package]
     steps.run(
         f"building {title}",
         command,

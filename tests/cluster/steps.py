@@ -57,6 +57,18 @@ def run(
     say(f"{title}: done after {time.monotonic() - started:.0f} s")
 
 
+def held(path: Path) -> bool:
+    """Whether somebody holds the lock on `path` now."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on `path`; the kernel lets go of it when we die."""

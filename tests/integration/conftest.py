@@ -29,7 +29,9 @@ async def namespace(control_plane: ControlPlane) -> AsyncIterator[str]:
     name = f"test-{uuid4().hex[:8]}"
     control_plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     path = f"/api/v1/namespaces/{name}"
-    await until(lambda: _exists(control_plane, f"{path}/serviceaccounts/default"), "a default ServiceAccount")
+    # Where a test before has ended the API server, its controllers come back within half a minute and not at once.
+    account = f"{path}/serviceaccounts/default"
+    await until(lambda: _exists(control_plane, account), "a default ServiceAccount", within=60)
     yield name
     control_plane.request("DELETE", path)
     control_plane.request("DELETE", f"{path}/pods", {"gracePeriodSeconds": 0})

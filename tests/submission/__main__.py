@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.submission.accounts import from_csv
 from tests.submission.authority import in_directory
+from tests.submission.faults import Step, delay
 from tests.submission.server import Submission
 
 
@@ -32,6 +33,8 @@ async def serve(options: argparse.Namespace) -> None:
         identity=in_directory(options.directory, *names),
         log=options.log or options.directory / "events.jsonl",
     )
+    if options.seconds:
+        server.faults[Step.DOT] = delay(options.seconds)
     async with server:
         print(f"submission: listening on {server.host}:{server.port}, STARTTLS and AUTH required", flush=True)
         await stop.wait()
@@ -47,6 +50,9 @@ def main() -> None:
     parser.add_argument("--log", type=Path, help="file to append the journal to")
     parser.add_argument("--name", action="append", help="name in a certificate made here; may be repeated")
     parser.add_argument("--user-table", type=Path, required=True, help="CSV with email, password, username")
+    parser.add_argument(
+        "--seconds", type=float, default=0.0, help="time taken over each mail before its reply"
+    )
     asyncio.run(serve(parser.parse_args()))
 
 

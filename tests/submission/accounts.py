@@ -1,4 +1,4 @@
-"""Who may log in: functions from (login, password) to the address this login may send as, or None."""
+"""Who may log in: functions from (login, password or token) to the address this login may send as, or None."""
 
 import csv
 import hmac

@@ -54,11 +54,14 @@ class Authority:
         )
         self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, *names: str, expired: bool = False) -> Identity:
-        """A certificate for these DNS names or addresses; ``expired``: its last day was yesterday."""
+    def issue(self, *names: str, expired: bool = False, strict: bool = True) -> Identity:
+        """A certificate for these DNS names or addresses; ``expired``: its last day was yesterday.
+
+        ``strict`` False: it does not say whose it is, which RFC 5280 asks for and many a private authority leaves out.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         end = datetime.now(UTC) + (-_DAY if expired else 365 * _DAY)
-        certificate = (
+        builder = (
             _builder(
                 x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])]),
                 self._subject,
@@ -70,11 +73,11 @@ class Authority:
             .add_extension(_usage(sign=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
-            )
-            .sign(self._key, hashes.SHA256())
         )
+        if strict:
+            issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+            builder = builder.add_extension(issuer, critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
         return Identity(
             certificate.public_bytes(serialization.Encoding.PEM),
             key.private_bytes(

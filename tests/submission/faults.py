@@ -5,6 +5,7 @@ to go on as usual, after whatever it did meanwhile.
 """
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,9 @@ class Step(StrEnum):
     CONNECT = "connect"
     """Before the greeting."""
     AUTH = "auth"
+    """Before the login is read."""
+    LOGIN = "login"
+    """The login was read and judged; a reply here takes the place of the verdict."""
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
@@ -39,6 +43,8 @@ class Exchange:
     rcpt_to: tuple[str, ...]
     message_id: str | None
     drop: Callable[[], Awaitable[None]]
+    credential: str | None = None
+    """The password or token that the client has sent, whether it was right or not."""
 
 
 Fault = Callable[[Exchange], Awaitable[str | None]]
@@ -106,3 +112,13 @@ def only(applies: Callable[[Exchange], bool], fault: Fault) -> Fault:
         return await fault(exchange) if applies(exchange) else None
 
     return chosen
+
+
+def parrot(reply: str) -> Fault:
+    """Answer with this reply, ``{}`` in it replaced by the password or token that the client has sent, and by its base64."""
+
+    async def fault(exchange: Exchange) -> str | None:
+        secret = exchange.credential or ""
+        return reply.replace("{}", f"{secret} {base64.b64encode(secret.encode()).decode()}")
+
+    return fault

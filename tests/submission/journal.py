@@ -4,13 +4,14 @@ An acceptance is written before its 250 is sent, as a server that queues a mail 
 acceptance standing. No password is ever written.
 """
 
-import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
+
+from tests.waiting import until
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,12 @@ class Journal:
 
     def __init__(self, path: Path | None = None) -> None:
         self.events: list[Event] = []
-        self._changed = asyncio.Event()
         self._file: TextIO | None = path.open("a", encoding="utf-8") if path else None
 
     def write(self, kind: str, connection: int, **said: object) -> None:
         """Note an event that happened now."""
         event = Event(kind, datetime.now(UTC), connection, **said)  # type: ignore[arg-type]
         self.events.append(event)
-        self._changed.set()
         if self._file:
             self._file.write(event.line() + "\n")
             self._file.flush()
@@ -81,11 +80,8 @@ class Journal:
         return self.of("accepted")
 
     async def until(self, kind: str, count: int = 1, seconds: float = 10.0) -> list[Event]:
-        """Wait, on the server's own event loop, for ``count`` events of a kind. Raises TimeoutError."""
-        async with asyncio.timeout(seconds):
-            while len(self.of(kind)) < count:
-                self._changed.clear()
-                await self._changed.wait()
+        """Wait for ``count`` events of a kind."""
+        await until(lambda: len(self.of(kind)) >= count, f"{count} events {kind}", seconds)
         return self.of(kind)
 
     def close(self) -> None:

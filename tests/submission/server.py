@@ -6,16 +6,18 @@ unless told otherwise. A fault (``faults``) is asked at each step and may change
 """
 
 import asyncio
+import base64
 import contextlib
 import email.parser
 import email.policy
+import json
 import logging
 import ssl
 import threading
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import AnyStr, Self
+from typing import Any, AnyStr, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
@@ -27,13 +29,17 @@ from tests.submission.journal import Journal
 logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd tells every line; the journal is enough
 
 _MAX_BYTES = 10 * 1024 * 1024
+_MAX_AUTH_LINE = 12_288 + 2
+"""Octets of a line inside AUTH (RFC 4954 section 4)."""
 
 
 class Submission:
     """A server. ``port`` speaks STARTTLS, ``tls_port`` (if asked for) TLS from the first byte.
 
     ``starttls=False`` plays the attacker who strips STARTTLS: AUTH is offered in clear text, and the journal tells who falls
-    for it. ``identity`` replaces the certificate: expired, of a wrong name, or of an authority nobody trusts.
+    for it. ``identity`` replaces the certificate: expired, of a wrong name, or of an authority nobody trusts. ``tokens`` knows
+    who may log in with which OAuth access token; where it is given, XOAUTH2 is offered as well. ``without``: mechanisms that are
+    not offered.
     """
 
     def __init__(
@@ -48,6 +54,9 @@ class Submission:
         identity: Identity | None = None,
         starttls: bool = True,
         smtputf8: bool = False,
+        tickets: bool = True,
+        tokens: Accounts | None = None,
+        without: tuple[str, ...] = (),
         log: Path | None = None,
     ) -> None:
         self.accounts = accounts
@@ -59,6 +68,9 @@ class Submission:
         self.identity = identity or self.authority.issue(*names)
         self.starttls = starttls
         self.smtputf8 = smtputf8
+        self.tickets = tickets
+        self.tokens = tokens
+        self.without = without if tokens else (*without, "XOAUTH2")
         self.journal = Journal(log)
         self.contents: dict[str, bytes] = {}
         """Each accepted mail by its Message-ID, as it came, dots unstuffed."""
@@ -69,6 +81,8 @@ class Submission:
 
     async def __aenter__(self) -> Self:
         context = self.identity.context()
+        if not self.tickets:  # TLS sessions that nobody can resume
+            context.num_tickets = 0
         loop = asyncio.get_running_loop()
         plain = await loop.create_server(
             lambda: _Connection(self, context if self.starttls else None),
@@ -143,6 +157,7 @@ class _Connection(SMTP):
         self.owner = owner
         self._number = 0
         self.login: str | None = None
+        self.credential: str | None = None
         super().__init__(
             _Rules(),
             data_size_limit=_MAX_BYTES,
@@ -151,6 +166,7 @@ class _Connection(SMTP):
             ident="Warmup Fleet test submission",
             tls_context=context,
             auth_require_tls=context is not None,
+            auth_exclude_mechanism=list(owner.without),
             authenticator=self._check,
             loop=asyncio.get_running_loop(),
         )
@@ -210,6 +226,7 @@ class _Connection(SMTP):
             rcpt_to=(*envelope.rcpt_tos, *([rcpt] if rcpt else [])),
             message_id=_message_id(envelope),
             drop=self._drop,
+            credential=self.credential,
         )
         reply = await fault(exchange)
         if reply:
@@ -244,18 +261,48 @@ class _Connection(SMTP):
             return
         await super().smtp_DATA(arg)
 
+    async def auth_PLAIN(self, _: SMTP, args: list[str]) -> AuthResult:
+        """PLAIN, unless a fault knows better."""
+        return await self._judged(await super().auth_PLAIN(_, args))
+
+    async def auth_LOGIN(self, _: SMTP, args: list[str]) -> AuthResult:
+        """LOGIN, unless a fault knows better."""
+        return await self._judged(await super().auth_LOGIN(_, args))
+
+    async def auth_XOAUTH2(self, _: SMTP, args: list[str]) -> AuthResult:
+        """XOAUTH2 as Google and Microsoft have it: a wrong token is told in a 334 line, which wants an empty line."""
+        self._reader._limit = _MAX_AUTH_LINE  # type: ignore[attr-defined]  # aiosmtpd's limit is that of a command
+        given: Any = base64.b64decode(args[1]) if len(args) > 1 else await self.challenge_auth("")
+        fields = dict(str(part).split("=", 1) for part in given.decode().split("\1") if part)
+        login, token = fields["user"], fields["auth"].removeprefix("Bearer ")
+        result = self._verdict(self.owner.tokens, login, token)
+        if not result.success:
+            error = {"status": "401", "schemes": "bearer", "scope": "https://mail.example/"}
+            answer = await self.challenge_auth(json.dumps(error))
+            assert answer == b"", "an empty line was due"
+        return await self._judged(result)
+
+    async def _judged(self, result: AuthResult) -> AuthResult:
+        reply = await self.ask(Step.LOGIN)
+        if reply is None or result.handled:
+            return result
+        return AuthResult(success=reply.startswith("2"), handled=False, message=reply)
+
     def _check(
         self, _: SMTP, session: Session, envelope: Envelope, mechanism: str, given: LoginPassword
     ) -> AuthResult:
         login, password = given.login.decode(errors="replace"), given.password.decode(errors="replace")
-        address = self.owner.accounts(login, password)
+        return self._verdict(self.owner.accounts, login, password)
+
+    def _verdict(self, accounts: Accounts | None, login: str, credential: str) -> AuthResult:
+        address = accounts(login, credential) if accounts else None
+        self.credential = credential
         self.note("auth", ok=address is not None, login=login)
         if address is None:
-            return AuthResult(
-                success=False, handled=False, message="535 5.7.8 Authentication credentials invalid"
-            )
+            message = "535 5.7.8 Authentication credentials invalid"
+            return AuthResult(success=False, handled=False, message=message)
         self.login = address
-        return AuthResult(success=True)
+        return AuthResult(success=True, handled=False)
 
 
 class _Rules:

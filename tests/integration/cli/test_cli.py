@@ -8,11 +8,17 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.command import warmup
 from tests.postgres.server import Postgres
+from warmup_core import fleet
 from warmup_core.credentials import parse_keys
+from warmup_core.schema import REVISIONS
+from warmup_core.settings import FleetSettings
 
+NEWEST = REVISIONS[-1]
 ROWS = "email,user,smtp_host,password\n" + "".join(
     f"m{n}@d{n % 4}.example,u{n % 20},mail.example,s3cret{n}\n" for n in range(500)
 )
@@ -44,6 +50,7 @@ async def test_import_list_and_show(database_url: str, tmp_path: Path) -> None:
 
 
 async def test_a_dry_run_counts_and_lists_and_writes_nothing(database_url: str) -> None:
+    """field-042."""
     await warmup("mailboxes", "import", "-", url=database_url, stdin=ROWS)
     change = "email,quota,smtp_port,user,smtp_host,password\nm1@d1.example,30,2525,,,\nm2@d2.example,30,,,,\n"
     change += "new@müller-tee.example,30,,new,mail.example,s3cret\n"
@@ -69,6 +76,7 @@ async def test_a_file_with_faults_is_refused_whole_with_exit_code_2(database_url
 
 
 async def test_another_encoding_is_refused_or_named(database_url: str) -> None:
+    """field-041: nothing is written, and once the encoding is named all of it is."""
     data = (
         ROWS.replace("password\n", "password,display_name\n", 1)
         + "x@y.example,x,h.example,s3cret,A \u2013 B\n"
@@ -94,6 +102,7 @@ async def test_a_file_that_cannot_be_read_is_named(database_url: str, missing: s
 async def test_a_wrong_password_ends_the_command_at_once_with_one_sentence(
     postgres: Postgres, database_url: str
 ) -> None:
+    """field-047."""
     await postgres.execute("DROP ROLE IF EXISTS locked_cli")
     await postgres.execute("CREATE ROLE locked_cli SUPERUSER LOGIN PASSWORD 'right'")
     name = urlsplit(database_url).path[1:]
@@ -111,28 +120,53 @@ async def test_a_wrong_password_ends_the_command_at_once_with_one_sentence(
 
 
 async def test_a_schema_that_is_behind_is_named_and_upgraded(postgres: Postgres) -> None:
+    """field-047."""
     url = postgres.url(await postgres.create_empty())
     done = await warmup("mailboxes", "import", "-", url=url, stdin=ROWS)
     assert done.code == 1
     [line] = done.err.splitlines()
     assert (
-        "The database is at schema none, this release needs 0004: run `warmup database upgrade` first."
+        f"The database is at schema none, this release needs {NEWEST}: run `warmup database upgrade` first."
         in line
     )
     status = await warmup("database", "status", url=url)
     assert status.code == 1
-    assert status.out.startswith("schema     none (this release needs 0004: run `warmup database upgrade`)")
+    assert status.out.startswith(
+        f"schema     none (this release needs {NEWEST}: run `warmup database upgrade`)"
+    )
     upgraded = await warmup("database", "upgrade", url=url)
-    assert (upgraded.code, upgraded.out) == (0, "The schema was at none and is at 0004 now.\n")
+    assert (upgraded.code, upgraded.out) == (0, f"The schema was at none and is at {NEWEST} now.\n")
     again = await warmup("database", "upgrade", url=url)
-    assert again.out == "The schema is at 0004; there is nothing to do.\n"
+    assert again.out == f"The schema is at {NEWEST}; there is nothing to do.\n"
     assert (await warmup("mailboxes", "import", "-", url=url, stdin=ROWS)).code == 0
     status = await warmup("database", "status", url=url)
     assert status.out.splitlines() == [
-        "schema     0004 (up to date)",
+        f"schema     {NEWEST} (up to date)",
         "fleet      none yet: nobody owns this database",
         "mailboxes  500 of 20 users",
     ]
+
+
+async def test_the_status_says_whose_it_is_and_how_near_to_its_budget(
+    database_url: str, engine: AsyncEngine
+) -> None:
+    settings = FleetSettings(max_connections=40)
+    async with engine.begin() as connection:
+        await fleet.own(
+            connection,
+            fleet.PROCESSES,
+            generation=0,
+            token="t",
+            settings=settings,
+            time_zone="UTC",
+            paused=True,
+        )
+    async with engine.connect(), engine.connect() as connection:
+        await connection.scalar(text("SELECT 1"))
+        said = await warmup("database", "status", url=database_url)
+    lines = said.out.splitlines()
+    assert lines[1:3] == [f"fleet      {fleet.PROCESSES}, epoch 1, paused", "workers    0 live of 0"]
+    assert lines[3] == "sessions   3 of 40 that the fleet may use"  # two of the test's and the command's own
 
 
 @contextlib.asynccontextmanager
@@ -184,6 +218,7 @@ async def cut_after(url: str, marker: bytes) -> AsyncIterator[str]:
 async def test_a_connection_that_breaks_leaves_no_row_and_says_so(
     database_url: str, marker: bytes, says: str
 ) -> None:
+    """field-047."""
     async with cut_after(database_url, marker) as url:
         done = await warmup("mailboxes", "import", "-", url=url, stdin=ROWS)
     assert (done.code, done.out) == (1, "")
@@ -240,8 +275,8 @@ async def test_what_is_not_given_is_asked_for(database_url: str) -> None:
     )
     assert keys.code == 2
     assert "line 1: not ID:BASE64" in keys.err
-    fleet = await warmup("--fleet", "mail", "mailboxes", "list")
-    assert (fleet.code, fleet.err) == (2, "warmup: --fleet mail: write NAMESPACE/NAME, such as mail/main.\n")
+    named = await warmup("--fleet", "mail", "mailboxes", "list")
+    assert (named.code, named.err) == (2, "warmup: --fleet mail: write NAMESPACE/NAME, such as mail/main.\n")
     nowhere = await warmup("--fleet", "mail/main", "mailboxes", "list")
     assert nowhere.code == 1
     assert "no cluster is configured here" in nowhere.err
@@ -258,8 +293,11 @@ async def test_an_unreachable_database_is_named_without_its_password() -> None:
 async def test_a_worker_where_its_packages_are_not_is_told_so(tmp_path: Path) -> None:
     """The operator's image: a package found first that lacks what the worker needs stands for the missing one."""
     (tmp_path / "uvloop.py").write_text("raise ModuleNotFoundError(name='uvloop')")
-    (tmp_path / "aiosmtplib.py").write_text("raise ModuleNotFoundError(name='aiosmtplib')")
+    (tmp_path / "aiohttp.py").write_text("raise ModuleNotFoundError(name='aiohttp')")
     done = await warmup("worker", environ={"PYTHONPATH": str(tmp_path)})
     assert (done.code, done.err.count("\n")) == (1, 1)
     assert "The worker's packages are not here" in done.err
     assert "worker's image" in done.err
+    done = await warmup("mailboxes", "verify", "--all", environ={"PYTHONPATH": str(tmp_path)})
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "kubectl exec -n NAMESPACE FLEET-1 -- warmup mailboxes verify" in done.err

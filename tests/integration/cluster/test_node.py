@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +22,9 @@ POD = ("run", "pause", f"--image={images.reference(images.PAUSE)}", "--image-pul
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    with Node(tmp_path / "node") as node:
+def node() -> Iterator[Node]:
+    """In a folder with a short name: the kubelet makes sockets deep in it, and no socket's path is longer than 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="node-") as folder, Node(Path(folder) / "node") as node:
         yield node
 
 

@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import programs
-from tests.cluster.control_plane import ControlPlane
+from tests.cluster.control_plane import TEST_KUBELET, ControlPlane
+from tests.cluster.kubelet import Kubelet
+from tests.integration.fleet.client import Client
+from tests.integration.fleet.crew import Crew
+from tests.integration.fleet.lives import Reference, World, template, undisturbed
 from tests.integration.fleet.scene import Scene
+from tests.integration.fleet.sending import pod_environment
+from tests.integration.worker.fleet import password_of
+from tests.postgres.server import Postgres
+from tests.submission.accounts import derived
+from tests.submission.server import Submission
 
 CHART = Path(__file__).parents[3] / "helm" / "warmup-fleet"
 
@@ -57,3 +66,41 @@ async def scene(
         yield made
     finally:
         made.stop_operator()
+
+
+@pytest.fixture
+async def world(
+    control_plane: ControlPlane, rights: Path, postgres: Postgres, tmp_path: Path
+) -> AsyncIterator[World]:
+    """What lives share, with a crew that plays their workers."""
+    async with Client(control_plane) as client, Crew(client) as crew:
+        yield World(control_plane, client, crew, postgres, await template(postgres), rights, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def told() -> list[Reference]:
+    """The life in which nothing went wrong, once it has been lived."""
+    return []
+
+
+@pytest.fixture
+async def reference(world: World, told: list[Reference]) -> Reference:
+    """What stands after each stage of a life in which nothing goes wrong, and what its operator wrote."""
+    if not told:
+        told.append(await undisturbed(world))
+    return told[0]
+
+
+@pytest.fixture
+async def submission() -> AsyncIterator[Submission]:
+    """A submission server on this event loop."""
+    async with Submission(derived(password_of)) as server:
+        yield server
+
+
+@pytest.fixture
+async def kubelet(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> AsyncIterator[Kubelet]:
+    """A node for the scene's pods."""
+    kubeconfig = control_plane.kubeconfig_of(TEST_KUBELET)
+    async with Kubelet(kubeconfig, tmp_path / "pods", namespace, environment=pod_environment()) as running:
+        yield running

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 from base64 import b64encode
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.cluster import processes
 from tests.cluster.control_plane import MERGE_PATCH, ControlPlane
-from tests.postgres.server import free_port
-from tests.waiting import until
+from tests.ports import free_port
+from tests.waiting import minding, until
 from warmup_core.credentials import new_key
 
 Json = dict[str, Any]
@@ -41,6 +42,7 @@ class Scene:
     url: str
     operator: "subprocess.Popen[bytes] | None" = None
     address: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
+    _minding: ExitStack = field(default_factory=ExitStack, init=False)
 
     # the API server, as the administrator
 
@@ -128,6 +130,12 @@ class Scene:
 
         await until(counted, "the quota is in force")
 
+    async def said(self, words: str, kind: str = "Ready", name: str = "main", within: float = 25) -> None:
+        """Wait until the condition's message holds these words."""
+        await until(
+            lambda: words in self.condition(kind, name).get("message", ""), f"{kind} says {words!r}", within
+        )
+
     async def counted(self, engine: AsyncEngine, workers: int, within: float = 30) -> None:
         """Wait until so many workers own the mailboxes."""
 
@@ -149,7 +157,7 @@ class Scene:
     # the operator
 
     async def start_operator(self, **environment: str) -> None:
-        """Start it and wait until it has listed its fleets."""
+        """Start it and wait until it has listed its fleets. If it ends by itself, whoever waits for it is told at once."""
         self.operator = processes.start(
             [sys.executable, "-m", "warmup_operator"],
             log=self.log,
@@ -164,19 +172,31 @@ class Scene:
                 **environment,
             },
         )
+        self._minding.enter_context(minding(self._fault))
         await until(self._listening, "the operator is ready", 30)
 
     def stop_operator(self) -> None:
+        self._minding.close()
         if self.operator is not None:
             processes.stop(self.operator, 10)
+
+    def kill_operator(self) -> None:
+        """End it without a word, wherever it stands."""
+        self._minding.close()
+        assert self.operator is not None
+        self.operator.kill()
+        self.operator.wait(10)
 
     @property
     def log(self) -> Path:
         return self.directory / "operator.log"
 
+    def _fault(self) -> str | None:
+        if self.operator is None or self.operator.poll() is None:
+            return None
+        return f"the operator has ended with {self.operator.returncode}:\n{processes.last_lines(self.log)}"
+
     async def _listening(self) -> bool:
-        assert self.operator is not None
-        assert self.operator.poll() is None, processes.last_lines(self.log)
         try:
             return (await self.ask("/readyz"))[0] == 200
         except aiohttp.ClientError:
@@ -262,21 +282,23 @@ async def silence(engine: AsyncEngine, number: int) -> None:
         )
 
 
-async def enrol(engine: AsyncEngine, count: int) -> None:
-    """Mailboxes without credentials, spread over five users."""
+async def enrol(engine: AsyncEngine, count: int, users: int = 5) -> None:
+    """Mailboxes without credentials, spread over so many users."""
     async with engine.begin() as connection:
         await connection.execute(
             text(
-                "INSERT INTO users (name) SELECT 'user-' || n FROM generate_series(1, 5) n ON CONFLICT DO NOTHING"
-            )
+                "INSERT INTO users (name) SELECT 'user-' || n FROM generate_series(1, CAST(:users AS integer)) n"
+                " ON CONFLICT DO NOTHING"
+            ),
+            {"users": users},
         )
         await connection.execute(
             text(
                 "INSERT INTO mailboxes (user_id, address, smtp_host, smtp_port, smtp_security)"
-                " SELECT (SELECT min(id) FROM users) + n % 5, 'box-' || n || '@example.org', 'smtp.example.org', 587,"
-                " 'starttls' FROM generate_series(1, CAST(:count AS integer)) n"
+                " SELECT (SELECT min(id) FROM users) + n % CAST(:users AS integer), 'box-' || n || '@example.org',"
+                " 'smtp.example.org', 587, 'starttls' FROM generate_series(1, CAST(:count AS integer)) n"
             ),
-            {"count": count},
+            {"count": count, "users": users},
         )
 
 

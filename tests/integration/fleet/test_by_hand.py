@@ -18,6 +18,11 @@ async def running(scene: Scene, engine: AsyncEngine, workers: int = 2) -> None:
     await scene.reason("Running")
 
 
+async def _is_deleted(engine: AsyncEngine) -> bool:
+    async with engine.connect() as connection:
+        return bool(await connection.scalar(text("SELECT deleted FROM fleet")))
+
+
 async def test_what_was_edited_by_hand_is_put_right_at_once(scene: Scene, engine: AsyncEngine) -> None:
     await running(scene, engine)
     scene.merge(*STATEFUL_SETS, {"spec": {"replicas": 0}})
@@ -65,6 +70,7 @@ async def test_what_was_deleted_by_hand_is_made_again(scene: Scene, engine: Asyn
 
 
 async def test_a_fleet_is_deleted_with_the_operator_gone(scene: Scene, engine: AsyncEngine) -> None:
+    """field-036: no finalizer waits for anybody."""
     await running(scene, engine)
     scene.stop_operator()
     fleet = scene.fleet()
@@ -72,8 +78,21 @@ async def test_a_fleet_is_deleted_with_the_operator_gone(scene: Scene, engine: A
     assert not [key for key in fleet["metadata"].get("annotations", {}) if "kopf" in key or "warmup" in key]
     scene.delete(FLEETS, "warmupfleets", "main")
     assert scene.get(FLEETS, "warmupfleets", "main") is None
-    await until(lambda: scene.stateful_set() is None, "the garbage collector ended the StatefulSet")
+    await until(lambda: scene.stateful_set() is None, "the garbage collector ended the StatefulSet", 90)
     await until(lambda: scene.items("api/v1", "pods") == [], "no pods")
+
+    # Nobody marked the row: it still names the fleet that is gone. That keeps others off, and nobody who is made again.
+    assert not await _is_deleted(engine)
+    count, epoch = await count_of(engine)
+    scene.create_fleet("second")
+    await scene.start_operator()
+    refused = await scene.reason("DatabaseInUse", name="second")
+    assert f"{scene.namespace}/main (uid {fleet['metadata']['uid']}" in refused["message"]
+    assert await count_of(engine) == (count, epoch)
+    again = scene.create_fleet(workers={"replicas": count})
+    await scene.reason("Running")
+    assert await count_of(engine) == (count, epoch + 1)
+    await scene.said(f"(uid {again['metadata']['uid']}", name="second")
 
 
 async def test_a_deleted_fleet_claims_nothing_and_made_again_goes_on(
@@ -87,11 +106,7 @@ async def test_a_deleted_fleet_claims_nothing_and_made_again_goes_on(
     scene.merge(FLEETS, "warmupfleets", "main", held)
     scene.delete(FLEETS, "warmupfleets", "main")
 
-    async def deleted() -> bool:
-        async with engine.connect() as connection:
-            return bool(await connection.scalar(text("SELECT deleted FROM fleet")))
-
-    await until(deleted, "the row is marked deleted")
+    await until(lambda: _is_deleted(engine), "the row is marked deleted")
     assert await count_of(engine) == (0, epoch + 1)
     scene.delete(*STATEFUL_SETS)
     await scene.look_again(2)
@@ -109,7 +124,7 @@ async def test_a_deleted_fleet_claims_nothing_and_made_again_goes_on(
 
     scene.create_fleet(workers={"replicas": count})
     await scene.reason("Running")
-    assert not await deleted()
+    assert not await _is_deleted(engine)
     assert (await count_of(engine))[1] > epoch + 1
 
 

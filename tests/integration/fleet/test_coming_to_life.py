@@ -1,9 +1,29 @@
 """From a manifest to pods, a count in the database and a status that says so; and then nothing is written any more."""
 
+from collections.abc import AsyncIterator
+
+import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.cluster.control_plane import ControlPlane
 from tests.integration.fleet.scene import FLEETS, Scene, count_of, enrol, live, silence
+from tests.postgres.server import Postgres
 from tests.waiting import until
+from warmup_core import database
+
+
+@pytest.fixture
+async def elsewhere(
+    scene: Scene, control_plane: ControlPlane, postgres: Postgres
+) -> AsyncIterator[tuple[Scene, AsyncEngine]]:
+    """Another namespace, and another database."""
+    name, url = f"{scene.namespace}-too", await postgres.create()
+    control_plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    engine = database.create_engine(database.parse_url(url), pool_size=1, statement_seconds=30)
+    yield Scene(control_plane, name, scene.rights, scene.directory, url), engine
+    await engine.dispose()
+    control_plane.request("DELETE", f"/api/v1/namespaces/{name}")
+    control_plane.request("DELETE", f"/api/v1/namespaces/{name}/pods", {"gracePeriodSeconds": 0})
 
 
 async def test_a_fleet_comes_to_life(scene: Scene, engine: AsyncEngine) -> None:
@@ -30,9 +50,17 @@ async def test_a_fleet_comes_to_life(scene: Scene, engine: AsyncEngine) -> None:
         "wanted": 2,
         "ready": 0,
         "replicas": 2,
-        "sizedBy": "Mailboxes",
     }
-    assert (status["mailboxes"], status["today"]["due"]) == ({"total": 200, "active": 200}, 6000)
+    assert status["sizing"] == {
+        "by": "Mailboxes",
+        **{"wanted": 2, "demandPerDay": 6000, "capacityPerWorker": 270_000},
+        "reason": "200 mailboxes, at most 100 a worker, want 2; by mails alone,"
+        " workers.maxMailboxesPerWorker: null, 1 would do",
+    }
+    assert (status["mailboxes"], status["today"]["due"]) == (
+        {"total": 200, "active": 200, "paused": 0, "unowned": 0, "topReasons": []},
+        6000,
+    )
     assert status["observedGeneration"] == scene.fleet()["metadata"]["generation"]
     assert [event["note"] for event in scene.events("Resized")] == [
         "From 0 to 2 workers, epoch 2: all 2 workers are live."
@@ -45,7 +73,8 @@ async def test_an_idle_fleet_is_looked_at_and_nothing_is_written(scene: Scene, e
     await enrol(engine, 10)
     await live(engine, 1)
     scene.create_secrets()
-    scene.create_fleet(schedule={"to": "00:00:01"})  # over, so that no count moves
+    # Over, so that no count moves.
+    scene.create_fleet(schedule={"to": "00:10"}, workers={"max": 1})
     await scene.start_operator()
     await scene.reason("Running")
     await until(lambda: scene.status()["workers"]["replicas"] == 1, "the pod is counted")
@@ -135,3 +164,30 @@ async def test_a_wish_that_changes_its_mind_ends_where_it_began(scene: Scene, en
     await scene.reason("Running")
     await until(lambda: scene.replicas() == 1, "one pod again")
     assert await count_of(engine) == (1, 2)
+
+
+async def test_one_operator_serves_fleets_of_one_name_in_several_namespaces(
+    scene: Scene, engine: AsyncEngine, elsewhere: tuple[Scene, AsyncEngine]
+) -> None:
+    """Each by its own database; what happens to one is nothing to the other."""
+    other, others_engine = elsewhere
+    for it, mailboxes, its_engine in (scene, 10, engine), (other, 20, others_engine):
+        await enrol(its_engine, mailboxes)
+        await live(its_engine, 1, 2)
+        it.create_secrets()
+        it.create_fleet()
+    await scene.start_operator(WARMUP_WATCH_NAMESPACES=f"{scene.namespace},{other.namespace}")
+    await scene.reason("Running")
+    await other.reason("Running")
+    _, exposition = await scene.ask("/metrics")
+    for it, mailboxes in (scene, 10), (other, 20):
+        assert f'warmup_fleet_mailboxes{{name="main",namespace="{it.namespace}"}} {mailboxes}.0' in exposition
+    before = await count_of(engine), (scene.stateful_set() or {})["metadata"]["generation"]
+
+    other.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 2}}})
+    await other.counted(others_engine, 2)
+    other.delete(FLEETS, "warmupfleets", "main")
+    await until(lambda: other.get(FLEETS, "warmupfleets", "main") is None, "it is gone")
+    await scene.look_again()
+    assert (await count_of(engine), (scene.stateful_set() or {})["metadata"]["generation"]) == before
+    assert scene.condition()["reason"] == "Running"

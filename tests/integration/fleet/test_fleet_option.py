@@ -1,10 +1,13 @@
 """``warmup --fleet NAMESPACE/NAME`` reads the manifest and its Secrets from a real API server, with the chart's rights."""
 
+import json
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.command import Done, warmup
-from tests.integration.fleet.scene import Scene
+from tests.integration.fleet.scene import Scene, enrol
+from tests.waiting import until
 from warmup_core import fleet
 from warmup_core.fleet import Owner
 from warmup_core.settings import FleetSettings
@@ -44,6 +47,22 @@ async def test_a_missing_secret_is_named_with_its_cure(scene: Scene) -> None:
     assert mended.code == 0
 
 
+async def test_a_login_is_tried_with_the_fleets_own_oauth_applications(scene: Scene) -> None:
+    scene.create_secrets()
+    scene.create_fleet(oauth={"applicationsSecretRef": {"name": "apps"}})
+    oauth = "email,user,smtp_host,oauth_application,refresh_token\nada@tea.example,ada,mail.example,google,s3cret\n"
+    assert (await run(scene, "mailboxes", "import", "-", stdin=oauth)).code == 0
+    missing = await run(scene, "mailboxes", "verify", "ada@tea.example")
+    assert missing.code == 1
+    assert f"Secret {scene.namespace}/apps does not exist" in missing.err
+    nowhere = {"client_id": "id", "client_secret": "s3cret", "token_endpoint": "https://127.0.0.1:1/token"}
+    scene.create_secret("apps", **{"applications.json": json.dumps({"google": nowhere})})
+    tried = await run(scene, "mailboxes", "verify", "ada@tea.example")
+    assert (tried.code, tried.err) == (1, "")
+    assert "token      FAILED: oauth-endpoint: " in tried.out
+    assert tried.out.rstrip().endswith("google's token endpoint said: 127.0.0.1:1: connection refused")
+
+
 async def test_another_fleets_database_is_refused(scene: Scene, engine: AsyncEngine) -> None:
     scene.create_secrets()
     scene.create_fleet()
@@ -62,3 +81,20 @@ async def test_another_fleets_database_is_refused(scene: Scene, engine: AsyncEng
     assert "The database belongs to the fleet other/first" in done.err
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM mailboxes")) == 0
+
+
+async def test_a_plan_for_the_running_fleet_reads_its_manifest_from_the_cluster(
+    scene: Scene, engine: AsyncEngine
+) -> None:
+    await enrol(engine, 30)
+    scene.create_secrets()
+    scene.create_fleet(workers={"maxMailboxesPerWorker": 10})
+    await scene.start_operator()
+    await until(lambda: scene.status().get("sizing"), "the fleet is looked at")
+    done = await run(scene, "plan", "--json")
+    found = json.loads(done.out)
+    assert (done.code, found["subject"]) == (0, f"the running fleet {scene.namespace}/main")
+    assert (found["workers"]["wanted"], found["mailboxes"]["total"], found["mails"]["today"]) == (3, 30, 900)
+    assert found["workers"]["reason"] == scene.status()["sizing"]["reason"]
+    asked = await run(scene, "plan", "--json", "--mailboxes", "500")
+    assert json.loads(asked.out)["workers"]["wanted"] == 50

@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
 import aiohttp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.cluster.control_plane import ControlPlane
+from tests.integration.fleet.conftest import CHART, helm
 from tests.integration.fleet.scene import FLEETS, Scene, enrol, live
 from tests.waiting import until
 
@@ -59,6 +62,38 @@ async def test_a_change_made_while_the_api_server_was_down_is_handled(
     assert scene.operator.poll() is None
 
 
+async def test_a_namespace_that_is_deleted_takes_no_other_with_it(
+    scene: Scene, engine: AsyncEngine, control_plane: ControlPlane, installed: str, tmp_path: Path
+) -> None:
+    """Its RoleBinding goes with it, so whatever is asked of it is refused: of an operator that runs, and of one that starts."""
+    own, gone = f"own-{scene.namespace}", f"gone-{scene.namespace}"
+    for name in (own, gone):
+        control_plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    namespaces = f"{gone},{scene.namespace}"
+    values = ("--set", f"watchNamespaces={{{namespaces}}}", "--set", "crd.install=false")
+    helm(control_plane, tmp_path, "install", "second", str(CHART), "--namespace", own, *values)
+    scene.rights = control_plane.kubeconfig_of_service_account(own, "warmup-fleet")
+    quick = {"WARMUP_WATCH_NAMESPACES": namespaces, "WARMUP_SILENCE_SECONDS": "2", "WARMUP_LIST_SECONDS": "1"}
+    await enrol(engine, 5)
+    await live(engine, 1, 2, 3)
+    scene.create_secrets()
+    scene.create_fleet(workers={"replicas": 1})
+    await scene.start_operator(**quick)
+    await scene.reason("Running")
+
+    control_plane.request("DELETE", f"/api/v1/namespaces/{gone}")
+    said = f"namespace {gone} is not served, the others are"
+    await until(lambda: said in scene.log.read_text(), "it is told", 40)
+    for workers in (2, 3):
+        scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": workers}}})
+        await scene.counted(engine, workers)
+        assert await scene.ask("/healthz") == (200, "ok\n")
+        assert 'reconcile_errors_total{reason="Forbidden"}' in (await scene.ask("/metrics"))[1]
+        if workers == 2:
+            scene.kill_operator()
+            await scene.start_operator(**quick)
+
+
 async def test_it_ends_within_seconds_of_sigterm(scene: Scene) -> None:
     scene.create_fleet()
     await scene.start_operator()
@@ -96,3 +131,13 @@ async def test_its_metrics_name_the_fleet(scene: Scene, engine: AsyncEngine) -> 
     assert f"warmup_fleet_mailboxes{{{labels}}} 7.0" in exposition
     assert f"warmup_fleet_mails_due{{{labels}}} 210.0" in exposition
     assert f'warmup_fleet_ready{{{labels},reason="Running"}} 1.0' in exposition
+    for owned, mailboxes in {"owned_once": 7.0, "owned_twice": 0.0, "unowned": 0.0}.items():
+        assert f"warmup_fleet_mailboxes_{owned}{{{labels}}} {mailboxes}" in exposition
+    for request in (
+        'code="200",kind="Secret",verb="get"',
+        'code="404",kind="StatefulSet",verb="get"',
+        'code="201",kind="StatefulSet",verb="apply"',
+        'code="200",kind="WarmupFleet",verb="status"',
+    ):
+        assert f"warmup_operator_api_requests_total{{{request}}}" in exposition
+    assert f'warmup_operator_build_info{{version="{version("warmup-fleet")}"}} 1.0' in exposition

@@ -1,79 +1,39 @@
 """The whole machine but for the node: operator, pods as real worker processes, a database and a submission server."""
 
-import json
-from collections.abc import AsyncIterator
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.cluster.control_plane import TEST_KUBELET, ControlPlane
 from tests.cluster.kubelet import Kubelet
-from tests.integration.fleet.scene import FLEETS, Scene, count_of
-from tests.integration.worker.fleet import KEY_LINE, QUICK, Fleet, about_noon, password_of
-from tests.submission.accounts import derived
+from tests.integration.fleet.scene import Scene, count_of
+from tests.integration.fleet.sending import Sending
+from tests.integration.worker.fleet import KEY_LINE
 from tests.submission.server import Submission
 from tests.waiting import until
 
 MAILBOXES, QUOTA = 12, 6
 
 
-@pytest.fixture
-async def submission() -> AsyncIterator[Submission]:
-    async with Submission(derived(password_of)) as server:
-        yield server
-
-
-@pytest.fixture
-async def kubelet(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> AsyncIterator[Kubelet]:
-    kubeconfig = control_plane.kubeconfig_of(TEST_KUBELET)
-    timing = {"WARMUP_TIMING": json.dumps(asdict(QUICK))}
-    async with Kubelet(kubeconfig, tmp_path / "pods", namespace, environment=timing) as running:
-        yield running
-
-
 async def test_a_fleet_grows_and_shrinks_while_it_sends_and_loses_and_doubles_nothing(
     scene: Scene, engine: AsyncEngine, kubelet: Kubelet, submission: Submission
 ) -> None:
-    fleet = Fleet(engine, scene.url, submission, Path())
-    await fleet.enrol(MAILBOXES)
-    scene.create_secret("main-database", url=scene.url)
-    scene.create_secret("main-keys", keys=KEY_LINE)
-    authority = {"metadata": {"name": "main-ca"}, "data": {"ca.crt": submission.authority.pem.decode()}}
-    scene.control_plane.request("POST", scene.path("api/v1", "configmaps"), authority)
-    zone, noon = about_noon(datetime.now(UTC))
-    closes = str(timedelta(seconds=noon + 600)).zfill(8)  # most of the day is over, so every mail is behind
-    scene.create_fleet(
-        emailsPerMailboxPerDay=QUOTA,
-        timeZone=zone,
-        schedule={"from": "00:00", "to": closes},
-        workers={"replicas": 2},
-        pacing={"cooldown": {"min": "2s", "max": "4s"}},
-        smtp={"allowedNetworks": ["127.0.0.0/8"], "caConfigMapRef": {"name": "main-ca"}},
-    )
+    it = Sending(scene, engine, submission)
+    await it.create(workers=2, mailboxes=MAILBOXES, quota=QUOTA, cooldown=(2000, 4000))
     await scene.start_operator()
     await scene.reason("Running", within=60)
     assert (await count_of(engine))[0] == 2
     await submission.journal.until("accepted", MAILBOXES, 30)
 
-    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 3}}})
+    it.wish(3)
     await scene.counted(engine, 3)
     await until(lambda: scene.status()["workers"]["ready"] == 3, "three pods are ready", 30)
-    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 1}}})
+    it.wish(1)
     await scene.counted(engine, 1)
-    await until(
-        lambda: [pod["metadata"]["name"] for pod in scene.items("api/v1", "pods")] == ["main-1"],
-        "one pod",
-        30,
-    )
+    await it.pods_are(1)
 
     due = MAILBOXES * QUOTA
-    await fleet.mails("sent", due, 60)
-    accepted = [event.message_id for event in submission.journal.accepted]
-    assert (len(accepted), len(set(accepted))) == (due, due)
-    numbers = {row.number for row in await fleet.rows("SELECT DISTINCT number FROM mails")}
+    await it.fleet.mails("sent", due, 60)
+    await it.judge()
+    assert await it.fleet.states() == {"sent": due}
+    numbers = {row.number for row in await it.fleet.rows("SELECT DISTINCT number FROM mails")}
     assert numbers >= {1, 2}
     await until(lambda: scene.status()["today"]["sent"] == due, "the status has the last count")
     today = scene.status()["today"]
@@ -85,6 +45,7 @@ async def test_a_fleet_grows_and_shrinks_while_it_sends_and_loses_and_doubles_no
 async def test_a_rotated_password_reaches_the_running_worker(
     scene: Scene, engine: AsyncEngine, kubelet: Kubelet
 ) -> None:
+    """field-029."""
     role = f"locked_{engine.url.database}"
     password = "first"
     await _set_password(engine, role, password, "CREATE")

@@ -21,6 +21,8 @@ MINIMAL = {
     "encryption": {"keysSecretRef": {"name": "main-keys"}},
 }
 
+BUDGET = "database.maxConnections must be at least 4 more than workers.max and than workers.replicas"
+
 
 def kubectl(control_plane: ControlPlane, *arguments: str, given: str | None = None) -> str:
     done = _kubectl(control_plane, *arguments, given=given)
@@ -66,11 +68,24 @@ def test_the_api_server_fills_in_every_default(scene: Scene) -> None:
             "min": 1,
             "max": 100,
             "maxMailboxesPerWorker": 2000,
+            "headroomPercent": 20,
+            "resizeCooldown": "10m",
+            "sizing": "Auto",
             "maxConcurrentSends": 50,
             "image": "",
+            "priorityClassName": "",
             "terminationGracePeriodSeconds": 90,
         },
-        "pacing": {"cooldown": {"min": "2m", "max": "5m"}},
+        "pacing": {
+            "mode": "Continuous",
+            "cooldown": {"min": "2m", "max": "5m"},
+            "interval": {
+                "every": "10m",
+                "batchSize": 200,
+                "batchDelay": "2s",
+                "stagger": {"min": "500ms", "max": "2s"},
+            },
+        },
         "limits": {
             "perMinute": 2500,
             "perHour": 150000,
@@ -81,11 +96,14 @@ def test_the_api_server_fills_in_every_default(scene: Scene) -> None:
         "smtp": {},
         "database": {
             "urlSecretRef": {"name": "main-database", "key": "url"},
+            "maxConnections": 150,
             "migrations": "Auto",
             "retentionDays": 90,
         },
         "encryption": {"keysSecretRef": {"name": "main-keys", "key": "keys"}},
+        "oauth": {},
         "paused": False,
+        "deletionPolicy": "Retain",
     }
 
 
@@ -93,17 +111,20 @@ def test_the_api_server_fills_in_every_default(scene: Scene) -> None:
     ("spec", "sentence"),
     [
         ({"workers": {"min": 5, "max": 2}}, "workers.min must not be greater than workers.max"),
-        (
-            {"schedule": {"from": "18:00", "to": "08:00"}},
-            "schedule.from must lie before schedule.to on the same day",
-        ),
-        (
-            {"schedule": {"from": "08:00", "to": "08:00:00"}},
-            "schedule.from must lie before schedule.to on the same day",
-        ),
+        ({"workers": {"max": 147}}, BUDGET),
+        ({"workers": {"replicas": 147}}, BUDGET),
+        ({"schedule": {"from": "24:00"}}, "spec.schedule.from"),
         (
             {"pacing": {"cooldown": {"min": "10m"}}},
             "pacing.cooldown.min must not be longer than pacing.cooldown.max",
+        ),
+        (
+            {"pacing": {"interval": {"every": "0s"}}},
+            "pacing.interval.every must be longer than nothing, such as 10m",
+        ),
+        (
+            {"pacing": {"interval": {"stagger": {"min": "3s"}}}},
+            "pacing.interval.stagger.min must not be longer than pacing.interval.stagger.max",
         ),
         ({"emailsPerMailboxPerDay": 0}, "should be greater than or equal to 1"),
         ({"workers": {"replicas": -1}}, "should be greater than or equal to 0"),
@@ -160,8 +181,14 @@ def test_the_columns_are_those_of_the_status(scene: Scene) -> None:
     status = {
         "epoch": 7,
         "message": "All is well.",
-        "workers": {"summary": "2/2", "wanted": 2, "ready": 2, "replicas": 2, "sizedBy": "Mailboxes"},
+        "workers": {"summary": "2/2", "wanted": 2, "ready": 2, "replicas": 2},
+        "sizing": {
+            "by": "Mailboxes",
+            **{"wanted": 2, "demandPerDay": 6000, "capacityPerWorker": 540_000},
+            "reason": "200 mailboxes.",
+        },
         "mailboxes": {"total": 200, "active": 200},
+        "yesterday": "99.98%",
         "today": {
             "day": "2026-11-25",
             **{"due": 600, "sent": 250, "inDoubt": 1, "inFlight": 4, "scheduled": 345},
@@ -184,8 +211,8 @@ def test_the_columns_are_those_of_the_status(scene: Scene) -> None:
     assert head == ["NAME", "READY", "STATUS", "WORKERS", "MAILBOXES", "DUE", "SENT", "BEHIND", "AGE"]
     assert line[:-1] == ["main", "True", "Running", "2/2", "200", "600", "250", "3"]
     wide = kubectl(scene.control_plane, "get", "wuf", "-n", scene.namespace, "-o", "wide")
-    assert wide.splitlines()[0].split()[9:] == ["EPOCH", "IN-DOUBT", "SIZED-BY", "MESSAGE"]
-    assert wide.splitlines()[1].split()[9:] == ["7", "1", "Mailboxes", "All", "is", "well."]
+    assert wide.splitlines()[0].split()[9:] == ["EPOCH", "IN-DOUBT", "YESTERDAY", "SIZED-BY", "MESSAGE"]
+    assert wide.splitlines()[1].split()[9:] == ["7", "1", "99.98%", "Mailboxes", "All", "is", "well."]
 
 
 def test_kubectl_scale_fixes_the_count_and_the_patch_frees_it(scene: Scene) -> None:
@@ -208,6 +235,17 @@ def test_kubectl_scale_fixes_the_count_and_the_patch_frees_it(scene: Scene) -> N
         patch,
     )
     assert "replicas" not in scene.fleet()["spec"]["workers"]
+
+
+def test_kubectl_scale_keeps_to_the_connections(scene: Scene) -> None:
+    """The scale subresource is held to the rules of the whole fleet."""
+    scene.create_fleet()
+    scale = ("scale", "warmupfleet", "main", "-n", scene.namespace)
+    done = _kubectl(scene.control_plane, *scale, "--replicas=147")
+    assert done.returncode == 1
+    assert BUDGET in done.stderr
+    assert "replicas" not in scene.fleet()["spec"]["workers"]
+    kubectl(scene.control_plane, *scale, "--replicas=146")
 
 
 def test_the_crd_of_the_folder_is_accepted_as_it_is(control_plane: ControlPlane, installed: str) -> None:

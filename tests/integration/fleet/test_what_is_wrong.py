@@ -1,19 +1,18 @@
 """What a user gets wrong is said in a condition and an event, with the cure, and mends itself once it is mended."""
 
-import socket
+import json
 import urllib.error
 
-import pytest
-from sqlalchemy.engine import make_url
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.fleet.scene import FLEETS, Scene, count_of, enrol, live
-from tests.postgres.server import Postgres, free_port
 from tests.waiting import until
 from warmup_core.credentials import new_key
 
 
 async def test_every_missing_secret_is_named_with_the_command_that_makes_it(scene: Scene) -> None:
+    """field-029, a Secret that comes later."""
     scene.create_fleet()
     await scene.start_operator()
     ready = await scene.reason("SecretMissing")
@@ -82,6 +81,37 @@ async def test_templates_with_faults_are_told_by_file_and_line_and_good_ones_are
     assert {"name": "WARMUP_TEMPLATES_DIR", "value": mount["mountPath"]} in pod["containers"][0]["env"]
 
 
+async def test_oauth_applications_are_told_by_name_without_their_secrets_and_good_ones_are_mounted(
+    scene: Scene, engine: AsyncEngine
+) -> None:
+    await enrol(engine, 2)
+    scene.create_secrets()
+    scene.create_fleet(oauth={"applicationsSecretRef": {"name": "apps"}})
+    await scene.start_operator()
+    missing = await scene.reason("SecretMissing")
+    create = f"kubectl create secret generic -n {scene.namespace} apps"
+    assert f"{create} --from-file=applications.json=applications.json" in missing["message"]
+    good = {
+        "client_id": "id",
+        "client_secret": "hidden-word",
+        "token_endpoint": "https://oauth.example/token",
+    }
+    scene.create_secret(
+        "apps", **{"applications.json": json.dumps({"google": good | {"token_endpoint": "x"}})}
+    )
+    wrong = await scene.reason("OAuthApplicationsInvalid")
+    assert f"Secret {scene.namespace}/apps, key 'applications.json'" in wrong["message"]
+    assert "google: token_endpoint: write an https:// URL" in wrong["message"]
+    scene.change_secret("apps", **{"applications.json": json.dumps({"google": good})})
+    await scene.reason("Starting")
+    made = scene.stateful_set()
+    assert made is not None
+    pod = made["spec"]["template"]["spec"]
+    volume = next(it for it in pod["volumes"] if it["name"] == "oauth")
+    assert volume["secret"]["secretName"] == "apps"
+    assert "hidden-word" not in scene.log.read_text() + json.dumps(made) + json.dumps(scene.condition())
+
+
 async def test_credentials_under_a_lost_key_are_told_by_its_id(scene: Scene, engine: AsyncEngine) -> None:
     await enrol(engine, 2)
     async with engine.begin() as connection:
@@ -96,6 +126,10 @@ async def test_credentials_under_a_lost_key_are_told_by_its_id(scene: Scene, eng
         f"under 'old', which Secret {scene.namespace}/main-keys, key 'keys', does not hold"
         in wrong["message"]
     )
+    assert (await count_of(engine))[0] == 0
+    await live(engine, 1)
+    await scene.counted(engine, 1)  # what is wrong with some mailboxes keeps the others from nothing
+    assert scene.condition()["reason"] == "EncryptionKeyUnknown"
 
 
 async def test_a_fleet_without_mailboxes_is_told_how_to_import_them(
@@ -115,101 +149,6 @@ async def test_a_fleet_without_mailboxes_is_told_how_to_import_them(
     await scene.reason("Running")
 
 
-async def test_a_wrong_password_is_told_from_a_missing_database(
-    scene: Scene, postgres: Postgres, engine: AsyncEngine
-) -> None:
-    user = f"locked_{engine.url.database}"
-    await postgres.execute(f"CREATE ROLE {user} LOGIN SUPERUSER PASSWORD 'right'")
-    scene.create_secret("main-database", url=postgres.url(str(engine.url.database), user, "wr0ng-secret"))
-    scene.create_secret("main-keys", keys=new_key("k1"))
-    scene.create_fleet()
-    await scene.start_operator()
-    wrong = await scene.reason("DatabasePasswordWrong", "DatabaseReachable")
-    assert f"the password for user '{user}' is wrong" in wrong["message"]
-    assert "wr0ng-secret" not in scene.log.read_text()
-    scene.change_secret("main-database", url=postgres.url("nowhere", user, "right"))
-    missing = await scene.reason("DatabaseMissing")
-    assert "there is no database 'nowhere'" in missing["message"]
-    scene.change_secret("main-database", url=postgres.url(str(engine.url.database), user, "right"))
-    await scene.reason("NoMailboxes")
-
-
-@pytest.mark.parametrize(
-    ("url", "reason"),
-    [
-        ("mysql://user@host/name", "DatabaseUrlInvalid"),
-        ("postgresql://u@127.0.0.1/d?sslrootcert=/nowhere/ca.pem", "DatabaseUrlInvalid"),
-        ("closed", "DatabaseUnreachable"),
-        ("silent", "DatabaseTimeout"),
-    ],
-)
-async def test_a_url_that_leads_nowhere(scene: Scene, url: str, reason: str) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=1) as silent:
-        port = {"closed": free_port(), "silent": silent.getsockname()[1]}.get(url)
-        scene.create_secret("main-database", url=f"postgresql://u@127.0.0.1:{port}/d" if port else url)
-        scene.create_secret("main-keys", keys=new_key("k1"))
-        scene.create_fleet()
-        await scene.start_operator()
-        condition = await scene.reason(reason, "DatabaseReachable")
-        assert condition["status"] == "False"
-        assert scene.stateful_set() is None
-    scene.change_secret("main-database", url=scene.url)
-    await scene.reason("NoMailboxes", within=30)
-
-
-async def test_a_database_that_goes_away_takes_no_worker_with_it(scene: Scene, engine: AsyncEngine) -> None:
-    await enrol(engine, 5)
-    await live(engine, 1, 2, 3)
-    scene.create_secrets()
-    scene.create_fleet(workers={"replicas": 3})
-    await scene.start_operator()
-    await scene.reason("Running")
-    away = make_url(scene.url).set(port=free_port()).render_as_string(hide_password=False)
-    scene.change_secret("main-database", url=away)
-    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 1}}})
-    await scene.reason("DatabaseUnreachable")
-    await scene.look_again()
-    assert scene.replicas() == 3
-    scene.change_secret("main-database", url=scene.url)
-    await scene.reason("Running")
-    await until(lambda: scene.replicas() == 1, "one pod")
-
-
-async def test_a_second_fleet_at_the_same_database_is_refused_by_the_firsts_name(
-    scene: Scene, engine: AsyncEngine
-) -> None:
-    await enrol(engine, 5)
-    await live(engine, 1)
-    scene.create_secrets()
-    first = scene.create_fleet()
-    await scene.start_operator()
-    await scene.reason("Running")
-    before = await count_of(engine)
-    scene.create_fleet("second")
-    refused = await scene.reason("DatabaseInUse", name="second")
-    assert f"{scene.namespace}/main (uid {first['metadata']['uid']}" in refused["message"]
-    assert scene.condition("DatabaseReachable", "second")["reason"] == "DatabaseInUse"
-    assert scene.stateful_set("second") is None
-    assert scene.condition()["reason"] == "Running"
-    assert await count_of(engine) == before
-
-
-async def test_workers_pointed_at_another_fleets_database_are_called_off(
-    scene: Scene, engine: AsyncEngine, postgres: Postgres
-) -> None:
-    scene.create_secrets()
-    scene.create_fleet()
-    scene.create_secret("second-database", url=await postgres.create())
-    scene.create_fleet("second", database={"urlSecretRef": {"name": "second-database"}})
-    await scene.start_operator()
-    await scene.reason("NoMailboxes")
-    await scene.reason("NoMailboxes", name="second")
-    assert scene.replicas("second") == 1
-    scene.change_secret("second-database", url=scene.url)
-    await scene.reason("DatabaseInUse", name="second")
-    await until(lambda: scene.replicas("second") == 0, "no pod of the second fleet")
-
-
 async def test_an_unknown_time_zone_is_the_specs_fault_not_the_databases(scene: Scene) -> None:
     scene.create_secrets()
     scene.create_fleet(timeZone="Europe/Atlantis")
@@ -219,42 +158,6 @@ async def test_an_unknown_time_zone_is_the_specs_fault_not_the_databases(scene: 
     assert scene.condition("DatabaseReachable")["status"] == "True"
     scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"timeZone": "Europe/Berlin"}})
     await scene.reason("NoMailboxes")
-
-
-async def test_an_empty_database_gets_the_schema_or_the_command_that_brings_it(
-    scene: Scene, postgres: Postgres
-) -> None:
-    url = postgres.url(await postgres.create_empty())
-    scene.create_secret("main-database", url=url)
-    scene.create_secret("main-keys", keys=new_key("k1"))
-    database = {"urlSecretRef": {"name": "main-database"}, "migrations": "Manual"}
-    scene.create_fleet(database=database)
-    await scene.start_operator()
-    outdated = await scene.reason("SchemaOutdated")
-    assert "warmup database upgrade" in outdated["message"]
-    scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"database": {"migrations": "Auto"}}})
-    await scene.reason("NoMailboxes")
-
-
-async def test_the_workers_role_is_given_its_rights_by_the_owner(
-    scene: Scene, postgres: Postgres, engine: AsyncEngine
-) -> None:
-    role = f"worker_{engine.url.database}"
-    await postgres.execute(f"CREATE ROLE {role} LOGIN")
-    scene.create_secret("main-database", url=postgres.url(str(engine.url.database), role))
-    scene.create_secret("main-owner", url=scene.url)
-    scene.create_secret("main-keys", keys=new_key("k1"))
-    scene.create_fleet(
-        database={"urlSecretRef": {"name": "main-database"}, "ownerUrlSecretRef": {"name": "main-owner"}}
-    )
-    await scene.start_operator()
-    await scene.reason("NoMailboxes")
-    async with engine.connect() as connection:
-        allowed = await connection.exec_driver_sql(f"SELECT has_table_privilege('{role}', 'mails', 'INSERT')")
-        assert allowed.scalar() is True
-    other = await postgres.create()
-    scene.change_secret("main-owner", url=other)
-    await scene.reason("DatabaseUrlsDiffer", "DatabaseReachable")
 
 
 async def test_a_name_that_is_taken_is_left_alone_and_said(scene: Scene) -> None:
@@ -283,7 +186,9 @@ async def test_a_name_that_is_taken_is_left_alone_and_said(scene: Scene) -> None
     await scene.reason("NoMailboxes")
 
 
-async def test_what_the_api_server_refuses_is_repeated_in_its_own_words(scene: Scene) -> None:
+async def test_what_the_api_server_refuses_is_repeated_in_its_own_words(
+    scene: Scene, engine: AsyncEngine
+) -> None:
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/statefulsets.apps": "0"}}}
     scene.control_plane.request("POST", scene.path("api/v1", "resourcequotas"), quota)
     await scene.quota_in_force("none")
@@ -293,6 +198,9 @@ async def test_what_the_api_server_refuses_is_repeated_in_its_own_words(scene: S
     wrong = await scene.reason("KubernetesRefused")
     assert f"StatefulSet {scene.namespace}/main: " in wrong["message"]
     assert "exceeded quota: none" in wrong["message"]
+    async with engine.connect() as connection:
+        since = await connection.scalar(text("SELECT growing_since FROM fleet"))
+    assert since is None, "no pod could be asked for, so none is late"
     scene.delete("api/v1", "resourcequotas", "none")
     await scene.reason("NoMailboxes")
 
@@ -300,6 +208,7 @@ async def test_what_the_api_server_refuses_is_repeated_in_its_own_words(scene: S
 async def test_a_quota_of_the_namespace_is_repeated_in_the_clusters_own_words(
     scene: Scene, engine: AsyncEngine
 ) -> None:
+    """field-028."""
     quota = {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "3"}}}
     scene.control_plane.request("POST", scene.path("api/v1", "resourcequotas"), quota)
     await scene.quota_in_force("few")

@@ -7,16 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from tests.integration.worker.fleet import EAGER, QUICK, Fleet, as_database
-from tests.waiting import until
+from tests.waiting import broken, cancelled, minding, until
 from warmup_core import providers
 from warmup_core.settings import FleetSettings
 from warmup_core.types import MailState
-from warmup_worker.batches import Claims, Outcomes
+from warmup_worker.batches import Claims
 from warmup_worker.claiming import Ask, Claim, NotClaimed
 from warmup_worker.clock import DatabaseClock
 from warmup_worker.lease import Lease
 from warmup_worker.limits import Limits, scopes_of
 from warmup_worker.metrics import Metrics
+from warmup_worker.outcomes import Outcomes
 from warmup_worker.settling import Outcome
 from warmup_worker.timing import Timing
 
@@ -103,13 +104,14 @@ async def claimants(fleet: Fleet, count: int, timing: Timing = SHORT) -> AsyncIt
             await until(lambda it=it: it.lease.orders, "the first heartbeat")  # type: ignore[misc]
             assert it.lease.orders is not None
             it.limits.obey(it.lease.orders)
-        yield made
+        with minding(lambda: broken(*parts)):
+            yield made
     finally:
-        for part in parts:
-            part.cancel()
-        await asyncio.gather(*parts, return_exceptions=True)
-        for it in made:
-            await it.database.close()
+        try:
+            await cancelled(*parts)
+        finally:
+            for it in made:
+                await it.database.close()
 
 
 async def hammer(fleet: Fleet, workers: Sequence[Claimant], ids: Sequence[int], seconds: float) -> None:

@@ -71,9 +71,8 @@ async def test_users_and_domains_keep_their_limits_across_workers(
         await hammer(fleet, workers, ids, 7.0)
     for scope in scopes:
         assert 5 <= fullest(await claimed(fleet, scope), window) <= 8
-    for number in (1, 2):
-        assert await claimed(fleet, "l.number = :n", n=number)
-    assert {it.limit for worker in workers for it in worker.refusals if it.limit} == {setting.split("_")[1]}
+    for worker in workers:  # each took part: who comes first to a token is nobody's promise
+        assert {it.limit for it in worker.refusals if it.limit} == {setting.split("_")[1]}
 
 
 async def test_a_mailbox_keeps_its_providers_limit_in_every_rolling_day(fleet: Fleet) -> None:

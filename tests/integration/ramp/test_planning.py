@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 from tests.integration.worker.fleet import EAGER, Fleet
 from warmup_core import fleet as rows
+from warmup_core.planning import Planner
 from warmup_core.ramp import Weekday
 from warmup_core.settings import FleetSettings
 from warmup_operator import demand
@@ -17,7 +18,7 @@ SETTINGS = FleetSettings(emails_per_mailbox_per_day=9, ramp_start=2, ramp_step=3
 
 async def plan(database: Database, day: date, settings: FleetSettings = SETTINGS) -> dict[int, int]:
     """A worker's whole reading of the fleet on ``day``: the quota of each mailbox."""
-    portion = Portion(number=1, count=1, day=day, settings=settings)
+    portion = Portion(number=1, count=1, planner=Planner(day, "UTC", settings))
     return {row.id: row.quota async for page in roster.everything(database, portion) for row in page}
 
 

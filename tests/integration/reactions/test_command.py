@@ -54,6 +54,29 @@ async def test_a_person_sees_a_pause_and_ends_it_and_the_workers_go_on(fleet: Fl
     assert "is in force" in out
 
 
+async def test_a_person_releases_what_is_held_until_a_person_acts_and_the_workers_go_on(fleet: Fleet) -> None:
+    """What an administrator mended at the provider shows in no file."""
+    await fleet.start()
+    ids = await fleet.enrol(3)
+    off = "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox"
+    fleet.server.faults[Step.LOGIN] = first(2, refuse(off))
+    async with fleet.worker(timing=RARELY):
+        await until(
+            lambda: fleet.rows("SELECT 1 FROM mailboxes HAVING count(hold_reason) = 2"), "two are held"
+        )
+        await fleet.mails("sent", 3)
+        code, out = await warmup(fleet, "mailboxes", "release", "--reason", "smtp-auth")
+        assert (code, "held now: smtp-auth-off (2)" in out) == (2, True)
+        code, out = await warmup(fleet, "mailboxes", "release", "--reason", "smtp-auth-off")
+        assert (code, out) == (0, "2 mailboxes are released.\n")
+        await fleet.mails("sent", 9)
+    code, out = await warmup(fleet, "mailboxes", "release", str(ids[0]))
+    assert (code, out) == (0, "0 mailboxes are released.\n1 mailbox is not held.\n")
+    code, out = await warmup(fleet, "mailboxes", "release", "nobody@orchard.example", str(ids[0]))
+    assert (code, "nobody@orchard.example is not enrolled" in out) == (2, True)
+    await fleet.adds_up()
+
+
 async def test_replies_are_explained_by_the_command(fleet: Fleet) -> None:
     code, out = await warmup(fleet, "replies", "explain", "550 5.1.1 No such user", "--phase", "rcpt")
     assert code == 0

@@ -1,15 +1,18 @@
 """What a server says decides who pauses: one mailbox, a recipient, a user, everybody. Real workers, a real server's words."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.integration.worker.fleet import EAGER, KEYS, QUICK, Fleet
 from tests.submission.faults import Exchange, Step, only, refuse
 from tests.submission.faults import first as once
 from tests.waiting import until
 from warmup_core import enrolment, mailboxes
+from warmup_core.replies import Scope
 from warmup_worker.engine import Engine
 
 RARELY = replace(QUICK, reread_every=300.0)
@@ -24,12 +27,17 @@ async def address(fleet: Fleet, mailbox_id: int) -> str:
     return str(found)
 
 
+async def ask(worker: Engine, path: str) -> str:
+    """What the worker answers on its port."""
+    url = f"http://127.0.0.1:{worker.telemetry.port}{path}"
+    async with aiohttp.ClientSession() as client, client.get(url) as response:
+        return await response.text()
+
+
 async def quota(worker: Engine) -> dict[str, Any]:
     """What the worker's API says."""
-    url = f"http://127.0.0.1:{worker.telemetry.port}/api/warmup/quota"
-    async with aiohttp.ClientSession() as client, client.get(url) as response:
-        answer: dict[str, Any] = await response.json()
-        return answer
+    answer: dict[str, Any] = json.loads(await ask(worker, "/api/warmup/quota"))
+    return answer
 
 
 def by(fault_of: str) -> Any:
@@ -115,11 +123,12 @@ async def test_an_unknown_recipient_is_out_of_the_pool_for_all_workers(fleet: Fl
 
 
 def pauses_of(worker: Engine, scope: str) -> bool:
-    """Whether the worker knows of a pause of this scope, as its metrics tell."""
-    return bool(worker.metrics.registry.get_sample_value("warmup_worker_pauses", {"scope": scope}))
+    """Whether the worker knows of a pause of this scope."""
+    return bool(worker.report.pauses.counts(worker.report.now)[Scope(scope)])
 
 
 async def test_a_rate_limit_of_one_login_slows_that_mailbox_alone(fleet: Fleet) -> None:
+    """field-014."""
     await fleet.start()
     ids = await fleet.enrol(6)
     slow = await address(fleet, ids[2])
@@ -183,6 +192,42 @@ async def test_a_tenants_cap_pauses_the_users_other_mailboxes_on_another_worker_
             within=5,
         )
     await fleet.adds_up()
+
+
+@pytest.mark.parametrize(
+    ("step", "reply", "scope"),
+    [
+        (Step.CONNECT, "421 4.7.0 Try again later, too many connections", "provider"),
+        (Step.CONNECT, "554 5.7.1 Client host [192.0.2.1] blocked using Spamhaus", "egress"),
+        (Step.DOT, "550 5.7.26 This mail is unauthenticated: SPF and DKIM did not pass", "domain"),
+        (Step.DOT, "550 5.7.233 Message blocked: the tenant exceeded its daily limit", "tenant"),
+        (Step.RCPT, "550 5.1.1 No such user", "recipient"),
+    ],
+    ids=lambda it: it if isinstance(it, str) and " " not in it else "",
+)
+async def test_every_pause_is_told_by_the_api_and_counted_in_the_metrics(
+    fleet: Fleet, step: Step, reply: str, scope: str
+) -> None:
+    """With its reason and its end; those of recipients, whose keys are mailboxes, are only counted."""
+    await fleet.start(MANY)
+    await fleet.enrol(6, users=3)
+    fleet.server.faults[step] = once(1, refuse(reply))
+    async with fleet.worker(timing=RARELY) as worker:
+        [row] = await until(lambda: fleet.rows("SELECT * FROM pauses"), "it is written")
+        await until(lambda: pauses_of(worker, scope), "it is known")
+        answer, figures = await quota(worker), await ask(worker, "/metrics")
+        asjson = await ask(worker, "/api/warmup/metrics")
+    assert row.scope == scope
+    assert reply[4:] in row.reason
+    if scope == "recipient":
+        assert (answer["pauses"], answer["paused_recipients"]) == ([], 1)
+    else:
+        [pause] = answer["pauses"]
+        assert (pause["scope"], pause["key"], pause["rule"]) == (scope, row.key, row.rule)
+        assert (pause["until"] is None) == (scope in {"egress", "domain"}), "a person ends it"
+    assert f'warmup_worker_pauses_begun_total{{rule="{row.rule}",scope="{scope}"}} 1.0' in figures
+    name = f"warmup_worker_pauses_begun_{scope}_{row.rule}_total".replace("-", "_")
+    assert f'"{name}": 1' in asjson
 
 
 async def test_a_refused_ip_stops_everybody_and_says_why(fleet: Fleet) -> None:

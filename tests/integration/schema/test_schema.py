@@ -2,18 +2,24 @@
 
 import asyncio
 from datetime import date, timedelta
+from pathlib import Path
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.postgres.server import Postgres
+from tests.waiting import until
 from warmup_core import database, partitions, schema
 from warmup_core.tables import metadata
 from warmup_core.types import Refused
+from warmup_operator import strain
 
 TODAY = date(2026, 11, 25)
 
@@ -29,6 +35,15 @@ def difference(connection: Connection) -> list[object]:
 async def test_migrations_make_exactly_the_tables_of_the_metadata(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         assert await connection.run_sync(difference) == []
+
+
+def test_the_revisions_are_those_that_alembic_finds() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    script = ScriptDirectory.from_config(config)
+    found = [it.revision for it in script.walk_revisions()]
+    assert tuple(reversed(found)) == schema.REVISIONS
+    assert script.get_current_head() == schema.REVISIONS[-1]
 
 
 async def test_two_upgrades_at_once_never_both_migrate(postgres: Postgres) -> None:
@@ -78,18 +93,24 @@ async def test_the_database_itself_refuses_what_must_never_be(
 
 
 async def test_rows_of_the_default_partition_move_into_the_days_own(engine: AsyncEngine) -> None:
+    """F28, field-025: the emergency exit does not block the normal way."""
     async with engine.begin() as connection:
         await connection.execute(
             text(
                 "INSERT INTO mails SELECT '2026-12-24', n, n, 2, 0, 'intent', 1, 1, 1, now() FROM generate_series(1, 100) n"
             )
         )
+        assert (await strain.read(connection)).unpartitioned == 100
     done = await partitions.upkeep(engine.begin, TODAY, 90)
     assert done.rescued == 100
+    assert "100 rows lay in mails_default and quotas_default" in str(done.alert)
     async with engine.begin() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM mails_20261224")) == 100
         assert await connection.scalar(text("SELECT count(*) FROM mails_default")) == 0
-    assert (await partitions.upkeep(engine.begin, TODAY, 90)).made == []
+        assert (await strain.read(connection)).unpartitioned == 0
+        assert (await strain.read(connection)).connections >= 1
+    again = await partitions.upkeep(engine.begin, TODAY, 90)
+    assert (again.made, again.alert) == ([], None)
 
 
 async def test_an_upkeep_beside_claims_costs_none_of_them_a_deadlock(engine: AsyncEngine) -> None:
@@ -152,3 +173,42 @@ async def test_a_workers_role_can_work_and_nothing_else(postgres: Postgres, engi
             async with restricted.begin() as connection:
                 await connection.execute(text(forbidden))
     await restricted.dispose()
+
+
+async def test_a_worker_that_falls_silent_in_a_transaction_loses_its_session_and_its_locks(
+    postgres: Postgres, engine: AsyncEngine
+) -> None:
+    """F26. The timeouts stand on the role, where a pooler cannot lose them; shorter here, once they have been read."""
+    name = str(engine.url.database)
+    role = f"silent_{name}"
+    await postgres.execute(f"CREATE ROLE {role} LOGIN")
+    async with engine.begin() as connection:
+        await schema.grant_worker(connection, role)
+        await connection.execute(text("INSERT INTO rate_limits (scope, tat) VALUES ('minute', now())"))
+
+    async def session() -> asyncpg.Connection:
+        return await asyncpg.connect(postgres.url(name, role))
+
+    first = await session()
+    assert await first.fetchval("SHOW lock_timeout") == "2s"
+    assert await first.fetchval("SHOW idle_in_transaction_session_timeout") == "5s"
+    await first.close()
+    await postgres.execute(f"ALTER ROLE {role} SET lock_timeout = '100ms'")
+    await postgres.execute(f"ALTER ROLE {role} SET idle_in_transaction_session_timeout = '800ms'")
+
+    silent, other = await session(), await session()
+    lock = "SELECT FROM rate_limits FOR UPDATE"
+    await silent.execute(f"BEGIN; {lock}")
+    with pytest.raises(asyncpg.LockNotAvailableError):
+        await other.execute(lock)
+
+    async def free() -> bool:
+        try:
+            await other.execute(lock)
+        except asyncpg.LockNotAvailableError:
+            return False
+        return True
+
+    await until(free, "the lock of the silent session is free")
+    await until(silent.is_closed, "the silent session is ended")
+    await other.close()

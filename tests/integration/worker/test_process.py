@@ -3,16 +3,18 @@
 import asyncio
 import os
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.integration.worker.fleet import EAGER, QUICK, Fleet
-from tests.integration.worker.process import environment, started
+from tests.integration.worker.fleet import EAGER, QUICK, Fleet, about_noon
+from tests.integration.worker.process import Process, environment, started
 from tests.submission import faults
 from tests.submission.faults import Exchange, Step
 from tests.waiting import until
+from warmup_core.partitions import name_of
 
 
 async def test_killed_between_the_dot_and_the_record_the_mail_is_in_doubt_and_never_sent_again(
@@ -59,7 +61,7 @@ async def test_killed_before_the_dot_no_mail_goes_out_twice_and_all_others_are_s
 
     fleet.server.faults[step] = stall
     with started(environment(fleet), tmp_path / "first.log") as process:
-        await asyncio.wait_for(reached.wait(), 30)
+        await until(reached.is_set, f"the first is at {step}", 30)
         process.kill()
     begun = (await fleet.states()).get("intent", 0)
     assert begun == 0 if step in {Step.CONNECT, Step.AUTH} else begun >= 1
@@ -134,7 +136,7 @@ async def test_a_rotated_database_password_arrives_without_a_restart(fleet: Flee
         await until(lambda: "not ready" in process.text(), "the refusal", 30)
         path.write_text(fleet.url)
         await fleet.mails("sent", 6, within=30)
-    assert "'nobody'" in process.text() or "nobody" in process.text()
+    assert "nobody" in process.text()
 
 
 async def test_an_environment_that_cannot_be_used_is_refused_whole(fleet: Fleet, tmp_path: Path) -> None:
@@ -149,42 +151,80 @@ async def test_an_environment_that_cannot_be_used_is_refused_whole(fleet: Fleet,
     assert "WARMUP_ENCRYPTION_KEYS or WARMUP_ENCRYPTION_KEYS_FILE is required" in text
 
 
-async def test_without_an_operator_worker_1_makes_the_fleet_and_flips_when_all_live(
+async def test_without_an_operator_worker_1_makes_the_fleet_and_disagreement_is_told_on_every_worker(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    await fleet.enrol(4)
+    """field-032, and the figure of field-033. Worker 3 comes late and was given another count."""
+    await fleet.enrol(6)
+    zone, noon = about_noon(datetime.now(UTC))
     common = {
-        "WARMUP_WORKER_COUNT": "2",
-        "WARMUP_EMAILS_PER_MAILBOX_PER_DAY": "1",
-        "WARMUP_MAILBOX_COOLDOWN_MIN_MS": "0",
-        "WARMUP_MAILBOX_COOLDOWN_MAX_MS": "0",
+        "WARMUP_WORKER_COUNT": "3",
+        "WARMUP_EMAILS_PER_MAILBOX_PER_DAY": "60",
+        "WARMUP_RAMP_TYPE": "None",
+        "WARMUP_WINDOW_TO": str(timedelta(seconds=noon + 600)).zfill(8),
+        "WARMUP_MAILBOX_COOLDOWN_MIN_MS": "300",
+        "WARMUP_MAILBOX_COOLDOWN_MAX_MS": "300",
         "WARMUP_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8",
-        "WARMUP_TIME_ZONE": "UTC",
+        "WARMUP_TIME_ZONE": zone,
     }
-    with started(environment(fleet, 1, **common), tmp_path / "one.log") as one:
-        await until(lambda: "waiting for worker [2]" in one.text(), "it waits for the second", 30)
-        with started(environment(fleet, 2, **common), tmp_path / "two.log"):
-            await until(
-                lambda: fleet.rows("SELECT 1 FROM fleet WHERE worker_count = 2 AND epoch = 2"), "the flip", 30
-            )
-            await until(
-                lambda: fleet.rows("SELECT 1 FROM quotas HAVING count(*) = 4 AND sum(quota) = 4"),
-                "the plan",
-                30,
-            )
-            other = environment(fleet, 2, **{**common, "WARMUP_WORKER_COUNT": "5"})
-            with started(other, tmp_path / "three.log") as stray:
-                await until(lambda: "telemetry on" in stray.text(), "its port", 30)
-                port = stray.text().partition("telemetry on 127.0.0.1:")[2].split()[0]
+    with (
+        started(environment(fleet, 1, **common), tmp_path / "one.log") as one,
+        started(environment(fleet, 2, **common), tmp_path / "two.log") as two,
+    ):
+        await until(
+            lambda: "3 workers are wanted, 0 are in use; waiting for worker" in one.text(), "waits", 90
+        )
+        await until(lambda: "worker [3] not live: 2 mailboxes have no live owner" in one.text(), "told", 90)
+        assert "warmup_fleet_mailboxes_unowned 2.0" in await ask(one, "/metrics")
+        await until(lambda: senders_are(fleet, {1, 2}), "those who are there send", 90)
+        other = environment(fleet, 3, **{**common, "WARMUP_WORKER_COUNT": "4"})
+        with started(other, tmp_path / "three.log") as three:
+            for process, own, others in ((three, "4", "3 at worker 1"), (two, "3", "4 at worker 3")):
+                words = f"WARMUP_WORKER_COUNT is {own} here"
 
-                async def sentence() -> str | None:
-                    async with (
-                        aiohttp.ClientSession() as client,
-                        client.get(f"http://127.0.0.1:{port}/readyz") as answer,
-                    ):
-                        text = await answer.text()
-                        return text if answer.status == 503 and "is 5 here" in text else None
+                def said(process: Process = process, words: str = words) -> bool:
+                    return words in process.text()
 
-                assert "the fleet has 2 workers" in await until(sentence, "both values", 30)
+                await until(said, "each says its own", 90)
+                sentence = await ask(process, "/readyz")
+                assert words in sentence
+                assert others in sentence
+            await until(lambda: senders_are(fleet, {1, 2, 3}), "the row's count is everybody's", 90)
+            await until(lambda: "every mailbox has a live owner again" in one.text(), "nobody waits", 90)
+
+            async def none_unowned() -> bool:
+                return "warmup_fleet_mailboxes_unowned 0.0" in await ask(one, "/metrics")
+
+            await until(none_unowned, "the figure, made again at most once a second", 5)
+    await fleet.adds_up()
+    assert not await fleet.rows("SELECT 1 FROM mails WHERE number <> mailbox_id % 3 + 1")
     partitions = await fleet.rows("SELECT 1 FROM pg_inherits WHERE inhparent = 'mails'::regclass")
     assert len(partitions) > 5
+
+
+async def test_a_day_whose_partition_cannot_be_made_keeps_worker_1_from_nothing(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    """F28, without an operator."""
+    await fleet.enrol(2)
+    day = datetime.now(UTC).date() - timedelta(days=5)
+    async with fleet.engine.begin() as connection:
+        await connection.exec_driver_sql(f"CREATE TABLE {name_of('mails', day)} (nothing integer)")
+        await connection.exec_driver_sql(
+            f"INSERT INTO mails VALUES ('{day}', nextval('mail_ids'), 1, 2, 0, 'sent', 1, 1, 1, now(), NULL, now())"
+        )
+    common = {"WARMUP_WORKER_COUNT": "1", "WARMUP_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8"}
+    with started(environment(fleet, 1, **common), tmp_path / "one.log") as one:
+        await until(lambda: "the fleet has 1 workers now" in one.text(), "the count is made", 40)
+        await until(lambda: f"partitions not kept: {name_of('mails', day)}: " in one.text(), "told", 40)
+
+
+async def senders_are(fleet: Fleet, numbers: set[int]) -> bool:
+    """Whether these workers have sent, and no others."""
+    return {row.number for row in await fleet.rows("SELECT DISTINCT number FROM mails")} == numbers
+
+
+async def ask(process: Process, path: str) -> str:
+    """What the worker's own server answers."""
+    async with aiohttp.request("GET", f"http://{await process.address()}{path}") as answer:
+        return await answer.text()

@@ -1,17 +1,22 @@
 """A worker sends what is due, once each, and says about everything else why it is not sent."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from tests.integration.worker.fleet import EAGER, QUICK, Fleet
-from tests.postgres.server import Postgres, free_port
+from tests.ports import free_port
+from tests.postgres.server import Postgres
 from tests.submission import faults
 from tests.submission.faults import Exchange, Step
 from tests.waiting import until
-from warmup_core import database, schema
+from warmup_core import database, partitions, schema
 from warmup_core.ledger import parse_message_id
+from warmup_core.planning import Planner
 from warmup_worker import roster
 from warmup_worker.connection import Database
 from warmup_worker.engine import Engine
@@ -87,6 +92,28 @@ async def test_everybody_receives_as_many_mails_as_anybody_and_none_from_his_own
         " JOIN mailboxes s ON s.id = l.mailbox_id JOIN mailboxes r ON r.id = l.recipient_id GROUP BY 1"
     )
     assert [(row.n, row.own) for row in received] == [(3, 0)] * 10
+
+
+async def test_the_row_of_a_worker_says_how_long_sends_take_and_keeps_it_over_a_restart(fleet: Fleet) -> None:
+    await fleet.start()
+    await fleet.enrol(10)
+    reply = 0.15
+    fleet.server.faults[Step.REPLY] = faults.delay(reply)
+
+    async def measured() -> tuple[float, float] | None:
+        rows = await fleet.rows("SELECT send_seconds, sends_per_second FROM workers WHERE send_seconds > 0")
+        return (rows[0].send_seconds, rows[0].sends_per_second) if rows else None
+
+    async with fleet.worker():
+        await fleet.mails("sent", 30)
+        await until(measured, "the heartbeat has told what was measured")
+    seconds, rate = await measured() or (0, 0)
+    assert seconds >= reply
+    half = EAGER.max_concurrent_sends / 2  # all of its mailboxes are at one host
+    assert rate == pytest.approx(half / seconds)
+    async with fleet.worker() as worker:
+        await until(lambda: worker.lease.orders, "a heartbeat")
+        assert await measured() == (seconds, rate)
 
 
 async def test_two_workers_share_the_mailboxes_by_their_numbers(fleet: Fleet) -> None:
@@ -228,6 +255,14 @@ async def test_mailboxes_that_come_and_go_reach_a_running_worker(fleet: Fleet) -
             "UPDATE mailboxes SET active = false, changed_at = clock_timestamp() WHERE id = :m", m=new[0]
         )
         await until(lambda: worker.report.account().mailboxes == 2, "one mailbox less")
+        # field-033: by hand, which tells nobody; what is gone the slow reading finds.
+        await fleet.execute(
+            "INSERT INTO mailboxes (user_id, address, smtp_host, smtp_port, smtp_security)"
+            " SELECT min(id), 'by-hand@domain0.example', '127.0.0.1', 9, 'starttls' FROM users"
+        )
+        await until(lambda: worker.report.account().mailboxes == 3, "one by hand")
+        await fleet.execute("DELETE FROM mailboxes WHERE address LIKE 'by-hand@%'")
+        await until(lambda: worker.report.account().mailboxes == 2, "and gone again")
     await fleet.adds_up()
 
 
@@ -282,6 +317,28 @@ async def test_a_claim_that_took_too_long_is_handed_back(fleet: Fleet) -> None:
     await fleet.adds_up()
 
 
+async def test_a_day_without_its_partitions_is_sent_all_the_same_and_moved_later(fleet: Fleet) -> None:
+    """F28: its rows wait in the default partitions, and an upkeep moves them while mails are in flight."""
+    await fleet.start()
+    await fleet.enrol(6)
+    for table in partitions.PARTITIONED:
+        await fleet.execute(f"DROP TABLE {partitions.name_of(table, fleet.day)}")
+    fleet.server.faults[Step.REPLY] = faults.delay(0.2)
+    async with fleet.worker():
+        await fleet.mails("sent", 6)
+
+        async def kept() -> int | None:
+            with suppress(DBAPIError):  # a lock was not to be had in time: the next upkeep tries again
+                return (await partitions.upkeep(fleet.engine.begin, fleet.day, 90)).rescued
+            return None
+
+        assert await until(kept, "an upkeep moves them") > 0
+        await fleet.mails("sent", 18)
+    for table in partitions.PARTITIONED:
+        assert not await fleet.rows(f"SELECT 1 FROM {table}_default")
+    await fleet.adds_up()
+
+
 async def test_a_shard_of_many_pages_is_read_whole_and_only_its_own(
     fleet: Fleet, worker_database: Database
 ) -> None:
@@ -296,7 +353,8 @@ async def test_a_shard_of_many_pages_is_read_whole_and_only_its_own(
     )
     seen: list[int] = []
     for number in (1, 2):
-        portion = Portion(number, 2, fleet.day, EAGER.model_copy(update={"emails_per_mailbox_per_day": 7}))
+        seven = EAGER.model_copy(update={"emails_per_mailbox_per_day": 7})
+        portion = Portion(number, 2, Planner(fleet.day, "UTC", seven))
         async for page in roster.everything(worker_database, portion):
             assert all(row.id % 2 == number - 1 and row.quota == 7 for row in page)
             seen += [row.id for row in page]
@@ -304,5 +362,5 @@ async def test_a_shard_of_many_pages_is_read_whole_and_only_its_own(
     assert {row.quota for row in await fleet.rows("SELECT quota FROM quotas")} == {7}
     await fleet.execute("UPDATE quotas SET spent = 5 WHERE mailbox_id = 2")
     async with worker_database.transaction() as connection:
-        rows = await roster.named(connection, Portion(1, 1, fleet.day, EAGER), [2, 3, 3001])
+        rows = await roster.named(connection, Portion(1, 1, Planner(fleet.day, "UTC", EAGER)), [2, 3, 3001])
     assert [(row.id, row.quota) for row in rows] == [(2, 5), (3, 3)], "never below what is spent"

@@ -1,5 +1,6 @@
 """Outcomes: who may change a mail and from which state, the day's counters, and when its mailbox goes on."""
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -109,6 +110,14 @@ async def test_nobody_but_the_writer_of_an_intent_settles_it(
     # Replaced, and under another epoch: what it began it may still end.
     await fleet.execute("UPDATE fleet SET epoch = 9, worker_count = 5")
     assert await settle(worker_database, me.incarnation, outcome(claim, MailState.SENT)) == 1
+
+
+async def changed_at(fleet: Fleet, mailbox_id: int) -> float:
+    """As a worker reads it."""
+    (row,) = await fleet.rows(
+        "SELECT date_part('epoch', changed_at) AS at FROM mailboxes WHERE id = :id", id=mailbox_id
+    )
+    return row.at  # type: ignore[no-any-return]
 
 
 async def age(fleet: Fleet) -> None:
@@ -223,7 +232,8 @@ async def test_a_deferred_mailbox_rests_with_its_reason_and_costs_nothing(
     await fleet.enrol(2)
     await fleet.plan(3)
     me = await fleet.register()
-    deferral = Deferral(1, 60_000, "connect: connection refused 192.0.2.1:587")
+    held = "connect: connection refused 192.0.2.1:587"
+    deferral = Deferral(1, time.time() + 60, held, await changed_at(fleet, 1))
     for who, expected in ((Identity(1, me.incarnation - 1), None), (me, deferral.hold)):
         async with worker_database.transaction() as connection:
             await settling.defer(connection, who, [deferral])
@@ -232,3 +242,63 @@ async def test_a_deferred_mailbox_rests_with_its_reason_and_costs_nothing(
         )
         assert (row.hold_reason, row.rests) == (expected, expected is not None)
     assert await counters(fleet) == (0, 0, 0, 0)
+
+
+async def test_a_deferral_that_is_repeated_counts_its_strike_once(
+    fleet: Fleet, worker_database: Database
+) -> None:
+    """Whose COMMIT was not answered is written again."""
+    await fleet.start()
+    await fleet.enrol(2)
+    me = await fleet.register()
+    said, until = "bad-credentials: 535 no", time.time() + 60
+    refused = Deferral(1, until, said, await changed_at(fleet, 1), strike=True)
+    other = Deferral(2, until, said, await changed_at(fleet, 2), strike=True)
+
+    async def defer(*deferrals: Deferral) -> list[tuple[int, str]]:
+        async with worker_database.transaction() as connection:
+            await settling.defer(connection, me, deferrals)
+        rows = await fleet.rows("SELECT strikes, hold_reason FROM mailboxes ORDER BY id")
+        return [(row.strikes, row.hold_reason) for row in rows]
+
+    assert await defer(refused) == [(1, refused.hold), (0, None)]
+    assert await defer(refused, other) == [(1, refused.hold), (1, other.hold)]
+    later = replace(refused, until=refused.until + 60)
+    assert await defer(later, other) == [(2, refused.hold), (1, other.hold)], (
+        "another failure is another strike"
+    )
+    words = replace(later, hold="connect: connection refused")
+    assert await defer(words) == [(3, words.hold), (1, other.hold)]
+
+
+async def test_a_failure_under_the_old_enrolment_holds_no_mailbox_that_was_changed_since(
+    fleet: Fleet, worker_database: Database, claimed: Claimed
+) -> None:
+    """Neither one that did not come to its claim, nor one with a mail in flight: that rests for its cooldown."""
+    me, claim = await claimed()
+    said, years, before = "own-mailbox-full: 552 no", 10 * 365 * 86_400, await changed_at(fleet, 1)
+    refused = outcome(
+        claim,
+        MailState.FAILED,
+        hold=said,
+        hold_ms=1000 * years,
+        changed_at=before,
+        strike=True,
+        rest_ms=60_000,
+    )
+    deferral = Deferral(2, time.time() + years, said, await changed_at(fleet, 2), strike=True)
+    await fleet.execute("UPDATE mailboxes SET changed_at = changed_at + interval '1 microsecond'")
+    for stale in (True, False):
+        async with worker_database.transaction() as connection:
+            await settling.defer(connection, me, [deferral])
+        assert await settle(worker_database, me.incarnation, refused) == 1
+        rows = await fleet.rows(
+            "SELECT hold_reason, strikes, not_before > now() + interval '1 h' AS held, in_flight FROM mailboxes ORDER BY id"
+        )
+        expected = (None, 0, False, None) if stale else (said, 1, True, None)
+        assert rows == [expected, expected]
+        deferral = replace(deferral, changed_at=await changed_at(fleet, 2))
+        refused = replace(refused, changed_at=await changed_at(fleet, 1))
+        await fleet.execute("UPDATE mails SET state = 'intent', settled_at = NULL")
+        await fleet.execute("UPDATE quotas SET spent = 1, failed = 0 WHERE mailbox_id = 1")
+        await fleet.execute("UPDATE mailboxes SET in_flight = :mail WHERE id = 1", mail=claim.mail_id)

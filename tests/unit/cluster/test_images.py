@@ -1,5 +1,9 @@
 """What an image is made of: the files that its Dockerfile copies, and no others, decide whether it is built again."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +63,31 @@ def test_what_the_real_dockerfiles_copy_reaches_the_build(name: str) -> None:
     copied = images.copied(images.DOCKERFILES[name], images.CHECKOUT)
     assert copied
     assert [file for file in copied if not any(file.is_relative_to(path) for path in let_in)] == []
+
+
+@pytest.mark.parametrize("module", ["tests.submission.__main__", "demo.postgres"])
+def test_the_demos_image_has_every_module_that_its_programs_import(module: str, tmp_path: Path) -> None:
+    for file in images.copied(images.DOCKERFILES["warmup-demo"], images.CHECKOUT):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(images.CHECKOUT / file, tmp_path / file)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {module}"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", images.DOCKERFILES)
+def test_hadolint_has_nothing_to_say(name: str) -> None:
+    linter = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run(
+        [linter, images.CHECKOUT / images.DOCKERFILES[name]], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_no_image_carries_the_dependencies_of_another() -> None:

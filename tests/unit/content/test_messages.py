@@ -7,7 +7,7 @@ import re
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.content.mails import claim, mail, read, texts
@@ -97,6 +97,7 @@ def test_an_answer_has_the_headers_of_its_thread(
 
 
 def test_references_stay_well_under_a_kilobyte_with_the_longest_names() -> None:
+    """field-011: a thread ends after a few turns, so no header grows with it."""
     domain = ".".join(["d" * 60] * 3) + ".example"
     made = mail(claim(2**62, f"b@{domain}", thread=Thread(2**62 - 3, 2**62 - 1, 2**62 - 2, 3)), f"a@{domain}")
     block = made.message.split(b"\r\n\r\n")[0]
@@ -131,6 +132,41 @@ def test_any_names_and_subject_come_back_as_they_went_in(sender: str, recipient:
         for header, name in (("From", sender), ("To", recipient)):
             decoded = str(email.header.make_header(email.header.decode_header(older[header])))
             assert unquoted(decoded.rpartition("<")[0]) == " ".join(name.split())
+
+
+lines = st.builds(
+    lambda text, times: (text * times)[:220].strip(),
+    st.text(
+        st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="{}=-"), max_size=40
+    ),
+    st.integers(1, 30),
+)
+
+
+@given(st.lists(lines, min_size=1, max_size=4).filter(any), st.booleans(), st.booleans())
+@example(
+    ["one line that is longer than a line of a mail should be and is the only one of its whole text"],
+    False,
+    False,
+)
+@settings(max_examples=150, deadline=None)
+def test_any_text_of_ones_own_keeps_to_lines_that_end_in_crlf(
+    text: list[str], answer: bool, drawn: bool
+) -> None:
+    """RFC 5321 2.3.8 and 4.5.3.1.6. Rendered through a template, whose lines may be longer once they are drawn."""
+    written = "\n".join(text).strip("\n")
+    source = "language: en\nhtml: 50\n== subject\ns\n"
+    if drawn:
+        source += f"== w\n{'word ' * 30}\n"
+    source += "".join(f"== {it}\n{written}{'{{w}} ' * 8 * drawn}\n" for it in ("first", "answer"))
+    made = mail(
+        claim(9, thread=Thread(5, 5, None, 1) if answer else None), templates=parse({"x.txt": source})
+    )
+    assert b"\n" not in made.message.replace(b"\r\n", b"")
+    assert b"\r" not in made.message.replace(b"\r\n", b"")
+    assert max(map(len, made.message.split(b"\r\n"))) <= 78
+    if not drawn:
+        assert texts(read(made))[0] == f"{written}\n"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmup_core.credentials import Keys, Sealed, Undecipherable, new_key, parse_keys
+from warmup_core.credentials import Keys, Sealed, Tokens, Undecipherable, new_key, parse_keys
 from warmup_core.types import Refused
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
@@ -32,6 +32,23 @@ def test_a_ciphertext_moved_to_another_mailbox_does_not_open() -> None:
     sealed = both.seal("ann@orchard.example", "secret", NONCE)
     with pytest.raises(Undecipherable, match="another key under this id, or moved"):
         both.open("ben@orchard.example", sealed)
+
+
+def test_tokens_do_not_open_where_a_password_belongs_nor_a_password_as_tokens() -> None:
+    """Who may write the tables could else let a worker send a refresh token to a mail server as a password."""
+    ours = keys(line("a", OLD))
+    tokens = Tokens("refresh", "f", "access")
+    sealed = ours.seal_tokens("Ann@orchard.example", tokens, NONCE)
+    assert ours.open_tokens("ann@orchard.example", sealed) == tokens
+    for moved in (
+        lambda: ours.open("ann@orchard.example", sealed),
+        lambda: ours.open_tokens("b@c.example", sealed),
+    ):
+        with pytest.raises(Undecipherable):
+            moved()
+    with pytest.raises(Undecipherable):
+        ours.open_tokens("ann@orchard.example", ours.seal("ann@orchard.example", "secret", NONCE))
+    assert "refresh" not in repr(tokens)
 
 
 def test_a_rotated_key_encrypts_and_the_old_one_still_opens() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmup_core import pacing
+from warmup_core.backoff import doubled
 from warmup_core.pacing import WakeReason, Window
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Kiritimati"]
@@ -93,3 +94,7 @@ def test_the_elapsed_share_of_a_window_also_of_one_that_the_clock_skips() -> Non
     moment = timedelta(seconds=1)
     assert pacing.elapsed(spring, spring.closes - moment) == 0
     assert pacing.elapsed(spring, spring.closes) == pacing.elapsed(spring, spring.closes + moment) == 1
+
+
+def test_a_pause_grows_to_its_longest_and_stays_there_however_often_it_was_had() -> None:
+    assert [doubled(5, times, 300) for times in (0, 1, 2, 6, 7, 5000)] == [5, 10, 20, 300, 300, 300]

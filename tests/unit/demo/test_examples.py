@@ -6,7 +6,8 @@ from pathlib import Path
 import yaml
 
 from demo import mailboxes
-from warmup_core import capacity, enrolment
+from warmup_core import capacity, enrolment, settings, sizing
+from warmup_core.sizing import Need, Rules
 from warmup_core.spec import WarmupFleetSpec
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -30,12 +31,7 @@ def test_the_mailboxes_are_the_generators_and_can_be_enrolled() -> None:
 def test_the_fleet_is_valid_and_wants_two_workers() -> None:
     manifest = yaml.safe_load((EXAMPLES / "fleet.yaml").read_text())
     spec = WarmupFleetSpec.model_validate(manifest["spec"])
-    sizing = capacity.size(
-        200,
-        minimum=spec.workers.min,
-        maximum=spec.workers.max,
-        max_mailboxes_per_worker=spec.workers.max_mailboxes_per_worker,
-        fixed=spec.workers.replicas,
-    )
-    assert sizing.wanted == 2
+    worker = capacity.of_settings(settings.from_spec(spec), None)
+    rules = Rules.of(spec.workers)
+    assert sizing.terms(Need(200, 600, worker.mails), rules, rules.headroom_percent).wanted == 2
     assert spec.emails_per_mailbox_per_day == 3

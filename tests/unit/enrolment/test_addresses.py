@@ -22,6 +22,7 @@ TEA = "info@xn--mller-tee-q9a.example"
     ],
 )
 def test_all_spellings_of_a_domain_are_one(typed: str) -> None:
+    """field-043."""
     assert canonical(typed) == TEA
     assert readable(TEA) == "info@müller-tee.example"
 

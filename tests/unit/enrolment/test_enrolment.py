@@ -88,6 +88,7 @@ def test_a_password_that_does_not_open_any_more_is_written_anew() -> None:
 
 
 def test_a_mailbox_never_moves_to_another_user() -> None:
+    """field-010: one address has one owner, so nothing can be sent for it under two."""
     [fault] = faults("email,user\nada@tea.example,ben\n", ADA)
     assert fault.startswith("line 2, column 2 (user): ada@tea.example belongs to the user 'ada'")
 
@@ -113,6 +114,14 @@ def test_a_local_part_that_is_not_ascii_is_taken_in_one_form() -> None:
 def test_what_cannot_be_seen_is_refused(bad: str) -> None:
     with pytest.raises(Refused, match=r"U\+"):
         file(f'email\n"{bad}"\n')
+
+
+@pytest.mark.parametrize("column", ["user", "smtp_host", "username", "password", "display_name"])
+@pytest.mark.parametrize("character", ["\r\n", "\n", "\r", "\0"])
+def test_no_cell_may_begin_another_line(column: str, character: str) -> None:
+    """CR, LF and NUL would end a header, a command, or a part of PLAIN's response."""
+    with pytest.raises(Refused, match=rf"line 2, column 2 \({column}\): .*U\+00"):
+        file(f'email,{column}\na@b.example,"mail{character}example"\n')
 
 
 def test_a_letter_that_an_earlier_program_lost_is_refused() -> None:
@@ -146,3 +155,56 @@ def test_any_table_is_taken_or_refused_and_nothing_else(rows: list[tuple[str, ..
     lines += [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
     taken = rows_or_refusal("\n".join(lines).encode())
     assert isinstance(taken, Refused) or all(row.email.isascii() and row.email.isprintable() for row in taken)
+
+
+HEADERS = "email,window_from,window_to,time_zone,days\n"
+
+
+def hours(row: str, present: Mailbox = ADA) -> tuple[object, ...]:
+    """The hours of a mailbox after an import of this row."""
+    changes = plan(file(f"{HEADERS}ada@tea.example,{row}\n"), {identity(present.email): present})
+    box = changes.changed[0].mailbox if changes.changed else present
+    return box.window_from, box.window_to, box.time_zone, box.days
+
+
+def test_a_mailbox_may_have_hours_of_its_own() -> None:
+    own = (14 * 3600, 22 * 3600, "America/Los_Angeles", "Mon,Tue,Wed,Thu,Fri")
+    assert hours("14:00,22:00,America/Los_Angeles,Mon-Fri") == own
+    assert hours("22:00,06:00,,") == (79_200, 21_600, None, None)
+    assert hours(",00:00,,", replace(ADA, window_from=3600, window_to=7200)) == (3600, 86_400, None, None)
+    assert hours(',,,"sun, SAT"') == (None, None, None, "Sat,Sun")
+    settled = replace(ADA, window_from=50_400, window_to=79_200, time_zone="America/Los_Angeles", days="Mon")
+    assert hours(",,,", settled) == (50_400, 79_200, "America/Los_Angeles", "Mon"), (
+        "an empty cell changes nothing"
+    )
+    assert hours("fleet,Fleet,FLEET,fleet", settled) == (None, None, None, None)
+
+
+def test_a_new_mailbox_brings_its_hours() -> None:
+    text = "email,user,smtp_host,password,days,time_zone\na@b.example,a,h.example,p,Fri-Mon,Asia/Kathmandu\n"
+    [box] = plan(file(text), {}).added
+    assert (box.days, box.time_zone, box.window_from) == ("Mon,Fri,Sat,Sun", "Asia/Kathmandu", None)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("8,18:00,,", "'8' cannot be used: '8' is not a time of day"),
+        ("24:00,18:00,,", "not a time of day before 24:00"),
+        ("08:00,25:00,,", "(window_to): '25:00' cannot be used"),
+        (
+            ",,Mars/Olympus,",
+            "(time_zone): 'Mars/Olympus' cannot be used: 'Mars/Olympus' is no IANA time zone",
+        ),
+        (",,,Mon-Sonntag", "(days): 'Mon-Sonntag' cannot be used: 'Mon-Sonntag' is none of Mon, Tue"),
+        ("08:00,,,", "would have a window of its own without window_to; give both, or 'fleet' in both"),
+    ],
+)
+def test_hours_that_cannot_be_are_refused_in_words(row: str, words: str) -> None:
+    said = faults(f"{HEADERS}ada@tea.example,{row}\n", ADA)
+    assert any(words in fault for fault in said), said
+
+
+def test_half_a_window_cannot_be_taken_back() -> None:
+    own = replace(ADA, window_from=3600, window_to=7200)
+    assert "without window_from" in faults(f"{HEADERS}ada@tea.example,fleet,,,\n", own)[0]

@@ -35,6 +35,7 @@ def refused(data: bytes | str, encoding: str | None = None) -> str:
     ],
 )
 def test_every_way_to_save_the_same_file_gives_the_same_row(data: bytes) -> None:
+    """field-040."""
     [row] = parse(data).rows
     assert (row.email, row.user, row.smtp_host, row.password) == (
         "ada@tea.example",
@@ -55,6 +56,7 @@ def test_lines_are_counted_as_an_editor_counts_them() -> None:
 
 
 def test_a_missing_address_column_shows_the_headers_and_the_nearest_name() -> None:
+    """field-040."""
     said = refused("e-mial;user;notes\nada@tea.example;ada;x\n")
     assert "there is no column 'email'" in said
     assert "'e-mial' is not a known column; did you mean 'email'?" in said
@@ -90,6 +92,7 @@ def windows_1252(rows: int = 300) -> bytes:
 
 
 def test_a_windows_code_page_is_refused_with_the_place_and_a_guess() -> None:
+    """field-041."""
     said = refused(windows_1252())
     assert "line 150, column 48: the byte 0x96 is not UTF-8, '–' in windows-1252" in said
     assert "--encoding windows-1252" in said
@@ -102,6 +105,7 @@ def test_a_windows_code_page_is_refused_with_the_place_and_a_guess() -> None:
     ("codec", "name"), [("utf-16", "utf-16"), ("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be")]
 )
 def test_utf_16_is_recognised_with_and_without_a_mark(codec: str, name: str) -> None:
+    """field-041."""
     data = f"{HEADERS}\n{ROW}\n".encode(codec)
     said = refused(data)
     assert f"--encoding {name}" in said

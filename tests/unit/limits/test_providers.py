@@ -2,7 +2,7 @@
 
 import pytest
 
-from warmup_core.providers import mailbox_limit, provider_of
+from warmup_core.providers import known_provider, mailbox_limit, provider_of
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,11 @@ from warmup_core.providers import mailbox_limit, provider_of
 )
 def test_a_host_belongs_to_its_provider_or_is_one_itself(host: str, provider: str) -> None:
     assert provider_of(host) == provider
+
+
+def test_hosts_of_no_known_provider_are_one_in_a_metric() -> None:
+    hosts = ("smtp.gmail.com", "smtp.office365.com", "mail.example.com", "mx.other.example", "other")
+    assert [known_provider(it) for it in hosts] == ["gmail", "microsoft365", "other", "other", "other"]
 
 
 def test_the_settings_come_before_what_is_known() -> None:

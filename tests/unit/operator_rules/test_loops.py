@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 
 from tests.waiting import until
-from warmup_operator.loops import LIST_SECONDS, STEP_SECONDS, WATCH_SECONDS, Loops
+from warmup_operator.kube import KubernetesError
+from warmup_operator.listing import Listing
+from warmup_operator.loops import STEP_SECONDS, Loops
 from warmup_operator.metrics import Metrics
 from warmup_operator.reconcile import Answer
 
 Json = dict[str, Any]
+
+LIST_SECONDS = 60.0
 
 
 def fleet(name: str = "main", generation: int = 1, **status: Any) -> Json:
@@ -27,12 +31,13 @@ class World:
 
     now: float = 1000.0
     listed: list[Json] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     looks: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     answer: Callable[[str], Awaitable[Answer]] | None = None
 
-    async def fleets(self) -> list[Json]:
-        return self.listed
+    async def fleets(self) -> Listing:
+        return Listing(self.listed, {it: KubernetesError(403, "no") for it in self.refused})
 
     def make(self, namespace: str, name: str) -> "Looks":
         return Looks(self, name)
@@ -55,7 +60,7 @@ class Looks:
 
 @asynccontextmanager
 async def loops_of(world: World, stale: float = 600) -> AsyncIterator[Loops]:
-    loops = Loops(world.make, world.fleets, Metrics(), stale, lambda: world.now)
+    loops = Loops(world.make, world.fleets, Metrics(), LIST_SECONDS, stale, lambda: world.now)
     try:
         yield loops
     finally:
@@ -147,10 +152,22 @@ async def test_a_watch_that_owes_a_change_is_told_and_a_late_word_settles_it() -
         loops.heard(fleet(generation=1), deleted=False)
         loops.start()
         await until(lambda: loops.ready, "the list")
-        world.now += WATCH_SECONDS + 1
+        world.now += 3 * LIST_SECONDS + 1
         assert "the watch has not told of mail/main for 181 s" in loops.faults()[0]
         loops.heard(fleet(generation=2), deleted=False)
         assert not any("watch" in fault for fault in loops.faults())
+
+
+async def test_of_a_namespace_that_refuses_nothing_is_concluded() -> None:
+    world = World(refused=["mail"])
+    async with loops_of(world, stale=1e9) as loops:
+        loops.heard(fleet(), deleted=False)
+        await until(lambda: world.looks == ["main"], "a look")
+        loops.start()
+        await until(lambda: loops.ready, "the list")
+        world.now += 3 * LIST_SECONDS + 1
+        assert not any("watch" in fault for fault in loops.faults())
+        assert world.looks == ["main"]
 
 
 @pytest.mark.parametrize(("fleets", "says"), [(1, ["reconciled"]), (0, [])])

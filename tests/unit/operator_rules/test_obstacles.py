@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from warmup_operator.readiness import obstacles
+from warmup_operator.pods import obstacles
 
 
 def pod(name: str, **status: Any) -> dict[str, Any]:
@@ -36,5 +36,6 @@ def test_pods_on_their_way_are_no_obstacle_and_many_are_counted() -> None:
         obstacles([pod("a", containerStatuses=[creating]), pod("b", containerStatuses=[running])], []) == []
     )
     crash = {"state": {"terminated": {"reason": "Error"}}}
-    told = obstacles([pod(f"main-{n}", containerStatuses=[crash]) for n in range(1, 7)], [])
-    assert told[3:] == ["And 3 more."]
+    many = [pod(f"main-{n}", containerStatuses=[crash]) for n in range(1, 14)]
+    told = obstacles(many, [{"message": "exceeded quota"}])
+    assert told[10:] == ["And 3 more.", "The cluster refuses to make a pod: exceeded quota."]

@@ -9,6 +9,7 @@ from warmup_operator import settings
 def test_without_a_variable_the_whole_cluster_is_served() -> None:
     own = settings.from_environment({})
     assert (own.namespaces, own.listen_host, own.listen_port) == ((), "0.0.0.0", 8080)
+    assert (own.idle_seconds, own.list_seconds, own.silence_seconds, own.stale_seconds) == (30, 60, 70, 600)
     assert own.worker_image == f"ghcr.io/warmup-fleet/worker:{settings.VERSION}"
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from warmup_core import database
-from warmup_core.spec import MailboxesStatus
+from warmup_core.spec_status import MailboxesStatus
 from warmup_operator import status
 from warmup_operator.status import SENTENCES, Figures, Problem, Reason, Verdict
 
@@ -54,7 +54,7 @@ def built(figures: Figures, before: status.Json, verdict: Verdict = RUNNING) -> 
 def test_figures_that_cannot_be_read_stay_and_the_message_does_not() -> None:
     known = built(Figures(epoch=4, mailboxes=MailboxesStatus(total=3, active=2)), {})
     unread = built(Figures(), known, DOWN)
-    assert (unread["epoch"], unread["mailboxes"]) == (4, {"total": 3, "active": 2})
+    assert (unread["epoch"], unread["mailboxes"]["total"], unread["mailboxes"]["active"]) == (4, 3, 2)
     assert unread["message"] == "One is down."
     assert unread["observedGeneration"] == 3
 
@@ -67,3 +67,20 @@ def test_a_change_of_counts_waits_and_a_change_of_conditions_does_not(counts: bo
     turned = built(Figures(mailboxes=MailboxesStatus(total=3, active=2)), before, DOWN)
     assert status.differs(turned, before, counts=counts)
     assert not status.differs(before, before, counts=counts)
+
+
+def test_a_warning_is_what_is_wrong_and_a_new_fleet_tells_no_more_than_it_has_to() -> None:
+    fine = {
+        "Ready": Verdict(True, Reason.RUNNING, "m"),
+        "Paused": Verdict(False, Reason.SENDING, "m"),
+        "Degraded": Verdict(False, Reason.HEALTHY, "m"),
+    }
+    before, turns = status.conditions(fine, [], 1, NOON)
+    assert [(turn.warning, turn.reason) for turn in turns] == [(False, "Running")]
+    wrong = {
+        "Ready": Verdict(False, Reason.WORKERS_DOWN, "m"),
+        "Paused": Verdict(True, Reason.PAUSED, "m"),
+        "Degraded": Verdict(True, Reason.WORKERS_DOWN, "m"),
+    }
+    _, turns = status.conditions(wrong, before, 1, NOON)
+    assert [turn.warning for turn in turns] == [True, False, True]

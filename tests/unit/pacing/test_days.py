@@ -223,5 +223,6 @@ def test_the_soonest_of_a_days_portions() -> None:
     assert met is not None
     assert met >= evening
     assert asked(day.opens + timedelta(hours=7), [3, 0]).at == met
-    assert asked(evening, [3, 2]) == Wake(None, WakeReason.QUOTA_MET)
+    assert asked(evening, [3, 2]) == Wake(None, WakeReason.WINDOW_OVER), "five of the first were missed"
+    assert asked(evening, [8, 2]) == Wake(None, WakeReason.QUOTA_MET)
     assert soonest([]) == Wake(None, WakeReason.QUOTA_MET)

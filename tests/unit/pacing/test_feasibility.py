@@ -13,6 +13,7 @@ from warmup_core.feasibility import (
     Feasibility,
     batches,
     clock_change,
+    clock_changes,
     feasible,
     feasible_in_a_row,
     pace,
@@ -20,7 +21,9 @@ from warmup_core.feasibility import (
 )
 from warmup_core.limits import TOKEN_SECONDS, Limit, limit
 from warmup_core.pacing import Pace, Window
+from warmup_core.ramp import Weekday
 from warmup_core.schedules import Interval
+from warmup_core.settings import FleetSettings
 
 SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=seconds) for seconds in (1, 60, 3_600, 86_400))
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -230,6 +233,17 @@ def test_the_planner_names_what_the_clock_does_to_a_window() -> None:
         "22:00 to 06:00 on 2027-03-27 in Europe/Berlin lasts 7h instead of 8h: the clock changes"
     )
     assert clock_change(date(2026, 11, 25), BERLIN, two, three) is None
+
+
+def test_a_planner_looks_a_year_ahead() -> None:
+    hours = FleetSettings(window_from_seconds=7_200, window_to_seconds=10_800).hours("Europe/Berlin")
+    assert clock_changes(date(2026, 11, 26), 366, hours) == (
+        "skipped: the clock never shows 02:00 to 03:00 on 2027-03-28 in Europe/Berlin",
+        "02:00 to 03:00 on 2027-10-31 in Europe/Berlin lasts 2h instead of 1h: the clock changes",
+    )
+    weekdays = FleetSettings(days=tuple(Weekday)[:5]).hours("Europe/Berlin")
+    assert clock_changes(date(2026, 11, 26), 366, weekdays) == (), "the clock changes on Sundays"
+    assert clock_changes(date(2026, 11, 26), 366, FleetSettings().hours("UTC")) == ()
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_a_domain_that_many_users_share_is_left_as_far_as_it_goes() -> None:
 
 
 def test_a_user_with_more_than_half_of_the_pool_writes_to_all_others_first() -> None:
-    """Field report: 20 mailboxes of one user, 2 each of two others. 8 of 24 mails can leave a user, no more."""
+    """field-006: 20 mailboxes of one user, 2 each of two others. 8 of 24 mails can leave a user, no more."""
     pool = pool_of([("a", f"a{n % 2}") for n in range(20)] + [("b", "b")] * 2 + [("c", "c")] * 2)
     assert pairing.inside([20, 2, 2]) == 16
     met = set()

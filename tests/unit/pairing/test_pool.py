@@ -1,5 +1,7 @@
 """A worker's pool: small, found by mailbox, and honest about who is gone."""
 
+import gc
+import weakref
 from collections import Counter
 from datetime import date
 
@@ -73,3 +75,16 @@ def test_who_is_alone_or_not_in_the_pool_has_nobody() -> None:
     assert Pool(Members.of([(1, 0, 1)])).recipient(1, "t0ken", DAY, 0) is None
     assert pool(20).recipient(-4, "t0ken", DAY, 0) is None
     assert Pool().recipient(1, "t0ken", DAY, 0) is None
+
+
+def test_a_pool_that_nobody_holds_is_gone_at_once() -> None:
+    """It is replaced whenever a mailbox changes, and what waits for the collector of cycles may wait for ever (``keeper``)."""
+    made = pool(40)
+    assert recipient(made, 0, 0) is not None
+    kept = weakref.ref(made)
+    gc.disable()
+    try:
+        del made
+        assert kept() is None
+    finally:
+        gc.enable()

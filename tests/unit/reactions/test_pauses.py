@@ -4,14 +4,16 @@ from types import SimpleNamespace
 from typing import cast
 
 from warmup_core.replies import Scope
+from warmup_worker.mailbox import Mailbox
 from warmup_worker.pauses import Pauses
 from warmup_worker.pausing import PauseRow
 from warmup_worker.reactions import Pause
-from warmup_worker.shard import Mailbox
 
 
-def mailbox(number: int, host: str = "smtp.example") -> Mailbox:
-    box = SimpleNamespace(id=number, user_id=1, address=f"m{number}@one.example", smtp_host=host)
+def mailbox(number: int, host: str = "smtp.example", application: str | None = None) -> Mailbox:
+    box = SimpleNamespace(
+        id=number, user_id=1, address=f"m{number}@one.example", smtp_host=host, application=application
+    )
     return cast(Mailbox, box)
 
 
@@ -74,3 +76,16 @@ def test_a_pause_that_comes_back_is_a_further_attempt() -> None:
     assert pauses.attempt(Scope.PROVIDER, "smtp.example", "rate", 61) == 1
     assert pauses.attempt(Scope.PROVIDER, "smtp.example", "quota", 61) == 0
     assert pauses.attempt(Scope.PROVIDER, "smtp.example", "rate", 60 + 7 * 3600) == 0
+
+
+def test_an_applications_pause_holds_its_mailboxes_alone() -> None:
+    pauses = Pauses()
+    pauses.begin(Pause(Scope.APPLICATION, "google", 60.0, None, 0, "oauth-application", "refused"), 100.0)
+    assert pauses.stops(Scope.APPLICATION, "google", 159.0)
+    assert not pauses.stops(Scope.APPLICATION, "google", 161.0)
+    assert not pauses.stops(Scope.APPLICATION, "other", 101.0)
+    assert pauses.holding(mailbox(1), 101.0, 1) is None
+    assert pauses.holding(mailbox(2, application="other"), 101.0, 1) is None
+    held = pauses.holding(mailbox(3, application="google"), 101.0, 1)
+    assert held is not None
+    assert (held.gate, held.rule, held.at) == ((Scope.APPLICATION, "google"), "oauth-application", 160.0)

@@ -2,8 +2,16 @@
 
 import pytest
 
+from warmup_core.oauth import Kind, Trouble
 from warmup_core.replies import Scope
-from warmup_worker.reactions import UNTIL_FIXED_SECONDS, Concerned, Reaction, react
+from warmup_worker.reactions import (
+    OAUTH_GRANT,
+    UNTIL_FIXED_SECONDS,
+    Concerned,
+    Reaction,
+    react,
+    react_to_token,
+)
 
 WHO = Concerned(user_id=7, address="a@one.example", host="smtp.one.example", recipient_id=42)
 
@@ -80,3 +88,51 @@ def test_a_provider_is_slowed_first_and_for_longer_each_time() -> None:
     assert first
     assert again
     assert (first.per_minute, first.seconds, again.seconds) == (10, 1800, 3600)
+
+
+def to_token(trouble: Trouble, attempt: int = 0, failures: int = 0, draw: float = 0.0) -> Reaction:
+    return react_to_token("google", trouble, failures, draw, lambda scope, key, rule: attempt, 60.0)
+
+
+def test_a_refused_refresh_token_holds_its_mailbox_until_a_person_acts() -> None:
+    found = to_token(Trouble(Kind.GRANT_REFUSED, "invalid_grant: revoked"))
+    assert (found.rest, found.strike, found.pause) == (UNTIL_FIXED_SECONDS, True, None)
+    assert found.hold.startswith(f"{OAUTH_GRANT}: ")
+    assert found.hold.endswith("google's token endpoint said: invalid_grant: revoked")
+
+
+def test_an_unclear_answer_is_the_mailboxs_own_and_backs_off() -> None:
+    first, later = (to_token(Trouble(Kind.UNCLEAR, "HTTP 200"), failures=it) for it in (0, 4))
+    assert (first.pause, first.strike, first.hold) == (
+        None,
+        False,
+        "oauth-unclear: no access token of google: HTTP 200",
+    )
+    assert 0 < first.rest < later.rest
+
+
+@pytest.mark.parametrize(
+    ("trouble", "attempt", "seconds", "alert"),
+    [
+        (Trouble(Kind.APPLICATION_REFUSED, "invalid_client"), 0, 60, True),
+        (Trouble(Kind.APPLICATION_REFUSED, "invalid_client"), 1, 60, False),
+        (Trouble(Kind.APPLICATION_REFUSED, "invalid_client"), 50, 60, False),
+        (Trouble(Kind.UNAVAILABLE, "HTTP 503"), 0, 5, False),
+        (Trouble(Kind.UNAVAILABLE, "HTTP 503"), 2, 20, False),
+        (Trouble(Kind.UNAVAILABLE, "HTTP 503"), 3, 40, True),
+        (Trouble(Kind.UNAVAILABLE, "HTTP 503"), 40, 300, False),
+        (Trouble(Kind.UNAVAILABLE, "HTTP 429", 900.0), 0, 900, False),
+        (Trouble(Kind.UNAVAILABLE, "HTTP 429", 0.0), 5, 1, False),
+    ],
+)
+def test_an_applications_trouble_pauses_the_application_and_is_one_alarm(
+    trouble: Trouble, attempt: int, seconds: float, alert: bool
+) -> None:
+    found, later = to_token(trouble, attempt), to_token(trouble, attempt, draw=0.999)
+    assert found.pause is not None
+    assert later.pause is not None
+    assert (found.pause.scope, found.pause.key, found.pause.seconds) == (Scope.APPLICATION, "google", seconds)
+    assert seconds < (later.pause.seconds or 0.0) <= 1.25 * seconds, "not all come back together"
+    assert (found.alert, found.strike, found.pause.per_minute) == (alert, False, None)
+    assert "google" in found.pause.reason
+    assert trouble.words in found.pause.reason

@@ -47,7 +47,10 @@ def test_a_person_may_give_several_lines() -> None:
 def test_what_waits_for_a_person_says_so() -> None:
     result = explain("535 5.7.8 Username and Password not accepted", "--phase", "auth")
     assert "a person has acted" in result.output
+    assert "warmup mailboxes release --reason bad-credentials" in " ".join(result.output.split())
     assert "counts against the mailbox" in result.output
+    listed = explain("554 5.7.1 Client host [192.0.2.1] blocked using Spamhaus")
+    assert "warmup pauses end egress KEY" in " ".join(listed.output.split())
 
 
 def test_the_corpus_goes_through_line_by_line(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from warmup_core.replies import Reaction, classify
+from tests.unit.replies.cases import REFUSALS
+from warmup_core.replies import Reaction, Scope, classify
 from warmup_core.reply_text import plain
 from warmup_core.reply_times import seconds_to_wait
 
@@ -78,6 +79,19 @@ def test_no_schedule_passes_a_day() -> None:
     assert classify("mail", "451 4.3.0 local error", attempt=10**6).wait == 86_400
 
 
+def test_a_servers_time_is_obeyed_up_to_a_week_and_of_a_passing_failure_up_to_a_day() -> None:
+    """What a text says is a stranger's: it may be absurd, or the time of something else."""
+    absurd = classify("auth", "450 4.3.2 try again in 9999999 days")
+    assert (absurd.reaction, absurd.wait) == (Reaction.RETRY, 86_400)
+    assert classify("rcpt", "451 4.7.1 try later, quarantined messages are kept 30 days").wait == 86_400
+    assert classify("mail", "550 5.4.5 Sending limit exceeded, try again in 3 days").wait == 3 * 86_400
+    for reply in (
+        "550 5.7.1 limit exceeded, come back in 9999999 days",
+        "550 5.7.1 tenant exceeded its limit, wait 9999999 h",
+    ):
+        assert classify("mail", reply).wait == 7 * 86_400
+
+
 def test_nobody_is_slowed_by_a_greylist_or_a_used_up_connection() -> None:
     assert classify("rcpt", "450 4.2.0 Greylisted").wait == 0
     assert classify("mail", "421 Max message per connection reached").wait == 0
@@ -90,6 +104,51 @@ def test_what_only_a_person_can_mend_has_no_end() -> None:
         ("after_dot", "550 5.7.26 Unauthenticated email is not accepted due to domain's DMARC policy"),
     ):
         assert classify(phase, reply).wait is None
+
+
+@pytest.mark.parametrize(
+    ("phase", "reply", "scope"),
+    [
+        ("rcpt", "450 4.1.8 <a@b.example>: Sender address rejected: Domain not found", Scope.DOMAIN),
+        ("mail", "451 4.1.8 Domain of sender address a@b.example does not resolve", Scope.DOMAIN),
+        ("mail", "451 4.7.23 SPF validation temporary error", Scope.DOMAIN),
+        ("after_dot", "451 4.7.20 not this time", Scope.DOMAIN),
+        (
+            "data",
+            "421 Domain b.example is not allowed to send: limit exceeded, try again after 2025-10-06",
+            Scope.DOMAIN,
+        ),
+        ("rcpt", "450 4.7.25 Client host rejected: cannot find your hostname, [192.0.2.10]", Scope.EGRESS),
+        ("rcpt", "450 4.7.25 not this time", Scope.EGRESS),
+    ],
+)
+def test_what_a_4xx_stops_for_our_dns_goes_on_after_half_an_hour_and_a_person_is_told(
+    phase: str, reply: str, scope: Scope
+) -> None:
+    """The receiver's resolver may have timed out: Postfix says 450 then, too."""
+    verdicts = [classify(phase, reply, attempt=attempt) for attempt in (0, 1, 9)]
+    assert {(verdict.scope, verdict.alert) for verdict in verdicts} == {(scope, True)}
+    assert [verdict.wait for verdict in verdicts] == [1_800, 3_600, 86_400]
+    assert classify(phase, f"550 5{reply[5:]}" if reply[4] == "4" else f"550{reply[3:]}").wait is None
+
+
+def test_a_4xx_stops_a_domain_for_a_time_only_unless_it_is_our_reputation() -> None:
+    for case in REFUSALS:
+        verdict = classify(case.phase, case.reply, case.provider)
+        if (
+            verdict.reaction is Reaction.STOP_DOMAIN
+            and case.reply[0] == "4"
+            and verdict.rule != "domain-listed"
+        ):
+            assert verdict.wait is not None, case
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ["450 4.1.0 Sender address rejected: not now, later", "450 4.1.1 <a@b.example>: Sender unknown here"],
+)
+def test_a_4xx_about_our_sender_is_tried_again(reply: str) -> None:
+    assert classify("mail", reply).reaction is Reaction.RETRY
 
 
 def test_a_quota_holds_for_a_day_if_the_server_does_not_say() -> None:

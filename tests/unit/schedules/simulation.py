@@ -13,8 +13,8 @@ from itertools import count
 from typing import NamedTuple
 
 from warmup_core.limits import Limit, grant
-from warmup_core.pacing import Window, jitter
-from warmup_core.schedules import Due, Owed, Reason, Schedule, State
+from warmup_core.pacing import UNHINDERED, Pace, Window, jitter
+from warmup_core.schedules import Offer, Owed, Reason, Schedule, State
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -68,14 +68,15 @@ class Mailbox:
         quota: int,
         cooldown: tuple[timedelta, timedelta] = (timedelta(), timedelta()),
         seed: str = "",
+        pace: Pace = UNHINDERED,
     ) -> None:
-        self.id, self.plan, self.quota, self.cooldown = id_, plan, quota, cooldown
+        self.id, self.plan, self.quota, self.cooldown, self.pace = id_, plan, quota, cooldown, pace
         self.seed = f"{seed}{id_}"
         self.spent = 0
         self.not_before = self.due_at = plan.opens - timedelta(days=1)
 
     def owed(self) -> Owed:
-        return Owed(self.plan, self.quota, self.spent, self.not_before, self.seed)
+        return Owed(self.plan, self.quota, self.spent, self.not_before, self.seed, self.pace)
 
     def claim(self, now: datetime) -> None:
         self.spent += 1
@@ -86,6 +87,14 @@ class Mailbox:
             else timedelta()
         )
         self.not_before = now + shortest + drawn
+
+
+class Due(NamedTuple):
+    """A mailbox that may be claimed now. Tuples sort by urgency: earliest deadline first."""
+
+    deadline: datetime
+    at: datetime
+    mailbox: int
 
 
 AnyLimit = RollingLimit | RateLimit
@@ -172,12 +181,12 @@ class Fleet:
 
     def _look(self, now: datetime, worker: Worker) -> None:
         """Ask the schedule, do what it says, and come back when it says."""
-        wanted = worker.schedule.appetite(now, worker.in_flight, worker.state)
+        held = worker.held_until is not None and now < worker.held_until
+        wanted = 0 if held else worker.schedule.appetite(now, worker.in_flight, worker.state)
         offered = self._most_urgent(now, worker, wanted) if wanted else []
         next_due = worker.asleep[0][0] if worker.asleep else None
-        answer = worker.schedule.decide(
-            now, offered, next_due, worker.in_flight, worker.state, worker.held_until
-        )
+        offer = Offer(len(offered), next_due, held, worker.held_until if held else None)
+        answer = worker.schedule.decide(now, offer, worker.in_flight, worker.state)
         worker.state, worker.looks_at = answer.state, answer.look_again
         if not worker.reasons or worker.reasons[-1][1] is not answer.reason:
             worker.reasons.append((now, answer.reason))
@@ -186,15 +195,15 @@ class Fleet:
         if answer.starts:
             worker.in_flight += len(answer.starts)
             worker.most_in_flight = max(worker.most_in_flight, worker.in_flight)
-        for start in answer.starts:
-            self._at(start.at, _Event.CLAIM, worker, worker.mailboxes[start.mailbox])
+        for due, at in zip(offered, answer.starts, strict=False):
+            self._at(at, _Event.CLAIM, worker, worker.mailboxes[due.mailbox])
         if answer.look_again is not None:
             self._at(answer.look_again, _Event.LOOK, worker)
 
     def _most_urgent(self, now: datetime, worker: Worker, wanted: int) -> list[Due]:
         while worker.asleep and worker.asleep[0][0] <= now:
             at, id_ = heapq.heappop(worker.asleep)
-            heapq.heappush(worker.due, Due(worker.schedule.deadline(worker.mailboxes[id_].owed()), at, id_))
+            heapq.heappush(worker.due, Due(worker.mailboxes[id_].owed().deadline, at, id_))
         return [heapq.heappop(worker.due) for _ in range(min(wanted, len(worker.due)))]
 
     def _claim(self, now: datetime, worker: Worker, mailbox: Mailbox) -> None:

@@ -12,7 +12,8 @@ from tests.unit.schedules.simulation import Fleet, Mailbox, RateLimit, RollingLi
 from warmup_core.feasibility import Bound, Feasibility, feasible, pace
 from warmup_core.limits import Limit, limit
 from warmup_core.pacing import UNHINDERED, Pace, Window
-from warmup_core.schedules import Continuous, Due, Reason, State
+from warmup_core.schedules import Continuous, Offer, Reason, State, choose
+from warmup_core.settings import FleetSettings
 
 OPENS = datetime(2026, 11, 25, 8, tzinfo=UTC)
 SECOND, MINUTE, HOUR = (timedelta(seconds=seconds) for seconds in (1, 60, 3_600))
@@ -51,12 +52,12 @@ class Situation:
         """From an hour before the window to long after it."""
         pace_kept = pace(self.length, cooldown=self.cooldown[1], send=self.send, bounds=self._shared)
         plan = Window(OPENS, OPENS + self.length)
-        owned = [Mailbox(n, plan, quota, self.cooldown, self.seed) for n in range(self.mailboxes)]
+        owned = [Mailbox(n, plan, quota, self.cooldown, self.seed, pace_kept) for n in range(self.mailboxes)]
         limits = [
             RateLimit(gcra(period)(mails)) if self.gcra else RollingLimit(mails, period)
             for mails, period in self.limits
         ]
-        fleet = Fleet([Worker(1, Continuous(self.slots, pace_kept), owned)], self.send, limits)
+        fleet = Fleet([Worker(1, Continuous(self.slots), owned)], self.send, limits)
         fleet.run(OPENS - HOUR, plan.closes + 24 * HOUR)
         return fleet
 
@@ -124,8 +125,8 @@ def outage(kept: Pace) -> Fleet:
     workers = [
         Worker(
             number,
-            Continuous(20, kept),
-            [Mailbox(id_, plan, 12, (2 * MINUTE, 5 * MINUTE)) for id_ in range(number, 201, 4)],
+            Continuous(20),
+            [Mailbox(id_, plan, 12, (2 * MINUTE, 5 * MINUTE), pace=kept) for id_ in range(number, 201, 4)],
         )
         for number in range(1, 5)
     ]
@@ -154,32 +155,28 @@ def test_without_turns_an_outage_ends_in_a_stampede() -> None:
 def test_the_earliest_deadline_goes_first_when_behind() -> None:
     """One slot and two windows: the mails of the window that closes first go first, and so both are met."""
     soon, late = Window(OPENS, OPENS + 10 * MINUTE), Window(OPENS, OPENS + 20 * MINUTE)
-    owned = [Mailbox(n, late if n < 5 else soon, 1) for n in range(10)]
     kept = pace(10 * MINUTE, cooldown=timedelta(), send=MINUTE)
-    fleet = Fleet([Worker(1, Continuous(1, kept), owned)], MINUTE)
+    owned = [Mailbox(n, late if n < 5 else soon, 1, pace=kept) for n in range(10)]
+    fleet = Fleet([Worker(1, Continuous(1), owned)], MINUTE)
     fleet.run(soon.opens + 5 * MINUTE - SECOND, late.closes)
     assert {claim.mailbox for claim in fleet.claims[:5]} == {5, 6, 7, 8, 9}
     assert len(fleet.claims) == 10
 
 
-def due(n: int, now: datetime = OPENS) -> list[Due]:
-    return [Due(now + HOUR, now, mailbox) for mailbox in range(n)]
-
-
 def test_free_slots_take_the_most_urgent_at_once() -> None:
     schedule = Continuous(5)
     assert schedule.appetite(OPENS, 2, State()) == 3
-    answer = schedule.decide(OPENS, due(7), OPENS + MINUTE, 2, State())
-    assert [(start.mailbox, start.at) for start in answer.starts] == [(0, OPENS), (1, OPENS), (2, OPENS)]
+    answer = schedule.decide(OPENS, Offer(7, OPENS + MINUTE), 2, State())
+    assert answer.starts == (OPENS, OPENS, OPENS)
     assert answer.look_again is None
     assert answer.reason is Reason.STARTED
 
 
 def test_it_looks_again_when_the_next_is_due() -> None:
     schedule = Continuous(5)
-    few = schedule.decide(OPENS, due(2), OPENS + MINUTE, 2, State())
-    none = schedule.decide(OPENS, [], OPENS + MINUTE, 2, State())
-    empty = schedule.decide(OPENS, [], None, 0, State())
+    few = schedule.decide(OPENS, Offer(2, OPENS + MINUTE), 2, State())
+    none = schedule.decide(OPENS, Offer(0, OPENS + MINUTE), 2, State())
+    empty = schedule.decide(OPENS, Offer(0), 0, State())
     assert len(few.starts) == 2
     assert few.look_again == none.look_again == OPENS + MINUTE
     assert none.reason is empty.reason is Reason.NOTHING_DUE
@@ -189,12 +186,18 @@ def test_it_looks_again_when_the_next_is_due() -> None:
 def test_full_slots_wait_for_a_mail_to_end() -> None:
     schedule = Continuous(5)
     assert schedule.appetite(OPENS, 6, State()) == 0
-    answer = schedule.decide(OPENS, due(7), OPENS, 6, State())
+    answer = schedule.decide(OPENS, Offer(7, OPENS), 6, State())
     assert (answer.starts, answer.look_again, answer.reason) == ((), None, Reason.SLOTS_FULL)
 
 
 def test_a_limit_holds_it_until_its_instant() -> None:
     schedule = Continuous(5)
-    held = schedule.decide(OPENS, due(1), None, 0, State(), OPENS + SECOND)
+    held = schedule.decide(OPENS, Offer(0, held=True, held_until=OPENS + SECOND), 0, State())
     assert (held.starts, held.look_again, held.reason) == ((), OPENS + SECOND, Reason.HELD)
-    assert schedule.decide(OPENS + SECOND, due(1), None, 0, State(), OPENS + SECOND).starts
+    some = schedule.decide(OPENS, Offer(2, held=True, held_until=OPENS + SECOND), 0, State())
+    assert (len(some.starts), some.look_again) == (2, OPENS + SECOND)
+
+
+def test_it_is_what_a_fleet_gets_that_does_not_ask_for_runs() -> None:
+    settings = FleetSettings(max_concurrent_sends=7)
+    assert choose(settings, 3, 4, "seed") == Continuous(7)

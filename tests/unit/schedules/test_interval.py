@@ -9,7 +9,8 @@ import pytest
 
 from tests.unit.schedules.simulation import Fleet, Mailbox, RollingLimit, Worker, most_in_any
 from warmup_core.pacing import Window
-from warmup_core.schedules import Due, Interval, Reason, State
+from warmup_core.schedules import Continuous, Interval, Offer, Phase, Reason, State, choose
+from warmup_core.settings import FleetSettings
 
 MIDNIGHT = datetime(2026, 11, 25, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=seconds) for seconds in (1, 60, 3_600, 86_400))
@@ -34,19 +35,25 @@ class Column:
     mailboxes: int
     mails_an_hour: int
 
-    def interval(self, worker: int) -> Interval:
+    @property
+    def settings(self) -> FleetSettings:
+        """The fleet's settings that this column asks for."""
         shortest, longest = self.stagger_ms
-        return Interval(
-            every=self.minutes * MINUTE,
-            batch=self.batch,
-            concurrent=self.concurrent,
-            batch_delay=timedelta(milliseconds=self.delay_ms),
-            stagger_min=timedelta(milliseconds=shortest),
-            stagger_max=timedelta(milliseconds=longest),
-            worker=worker,
-            workers=self.workers,
-            seed=f"worker {worker}",
+        return FleetSettings(
+            pacing_mode="Interval",
+            interval_ms=self.minutes * 60_000,
+            interval_batch=self.batch,
+            max_concurrent_sends=self.concurrent,
+            batch_delay_ms=self.delay_ms,
+            stagger_min_ms=shortest,
+            stagger_max_ms=longest,
         )
+
+    def interval(self, worker: int) -> Interval:
+        """The schedule of one worker, chosen as its engine does."""
+        chosen = choose(self.settings, worker, self.workers, f"worker {worker}")
+        assert isinstance(chosen, Interval)
+        return chosen
 
     def worker(self, number: int, window: Window, *, mailboxes: int, quota: int) -> Worker:
         """A worker with as many mailboxes, and the limit of its own that the table gives."""
@@ -151,35 +158,35 @@ def test_the_workers_take_turns() -> None:
 
 def test_starts_are_staggered_between_min_and_max() -> None:
     interval = HUNDRED.interval(1)
-    answer = interval.decide(MIDNIGHT, due(60), None, 0, State())
+    answer = interval.decide(MIDNIGHT, Offer(60), 0, State())
     assert len(answer.starts) == 50
-    moved = [start.at - MIDNIGHT for start in answer.starts]
+    moved = [start - MIDNIGHT for start in answer.starts]
     assert min(moved) >= 0.5 * SECOND
     assert max(moved) <= 2 * SECOND
     assert max(moved) - min(moved) > SECOND
-    assert answer == interval.decide(MIDNIGHT, due(60), None, 0, State())
+    assert answer == interval.decide(MIDNIGHT, Offer(60), 0, State())
     assert answer.state.left == 150
 
 
 def test_a_group_in_flight_holds_the_run_up() -> None:
     interval = ONE.interval(1)
-    state = interval.decide(MIDNIGHT, due(100), None, 0, State()).state
+    state = interval.decide(MIDNIGHT, Offer(100), 0, State()).state
     later = MIDNIGHT + MINUTE
     assert interval.appetite(later, 1, state) == 0
-    waiting = interval.decide(later, [], None, 1, state)
+    waiting = interval.decide(later, Offer(0), 1, state)
     assert (waiting.look_again, waiting.reason) == (None, Reason.GROUP_IN_FLIGHT)
-    resting = interval.decide(later, [], None, 0, state)
+    resting = interval.decide(later, Offer(0), 0, state)
     assert (resting.look_again, resting.reason) == (later + 5 * SECOND, Reason.BATCH_DELAY)
     assert interval.appetite(later + 5 * SECOND, 0, resting.state) == 20
 
 
 def test_a_run_ends_where_nothing_is_due() -> None:
     interval = ONE.interval(1)
-    few = interval.decide(MIDNIGHT, due(7), None, 0, State())
+    few = interval.decide(MIDNIGHT, Offer(7), 0, State())
     assert (len(few.starts), few.state.left) == (7, 0)
-    none = interval.decide(MIDNIGHT, [], None, 0, State())
+    none = interval.decide(MIDNIGHT, Offer(0), 0, State())
     assert (none.reason, none.look_again) == (Reason.NOTHING_DUE, MIDNIGHT + 15 * MINUTE)
-    assert interval.decide(MIDNIGHT, due(7), None, 0, none.state).reason is Reason.BEFORE_TICK
+    assert interval.decide(MIDNIGHT, Offer(7), 0, none.state).reason is Reason.BEFORE_TICK
 
 
 def test_a_tick_that_comes_while_a_run_goes_is_dropped() -> None:
@@ -192,28 +199,67 @@ def test_a_tick_that_comes_while_a_run_goes_is_dropped() -> None:
 
 def test_a_worker_that_slept_through_ticks_makes_one_run() -> None:
     interval = ONE.interval(1)
-    state = interval.decide(MIDNIGHT - SECOND, [], None, 0, State()).state
+    state = interval.decide(MIDNIGHT - SECOND, Offer(0), 0, State()).state
     assert state.until == MIDNIGHT
     woken = MIDNIGHT + 2 * HOUR + MINUTE
-    assert len(interval.decide(woken, due(100), None, 0, state).starts) == 20
-    nothing = interval.decide(woken, [], None, 0, state)
+    assert len(interval.decide(woken, Offer(100), 0, state).starts) == 20
+    nothing = interval.decide(woken, Offer(0), 0, state)
     assert nothing.look_again == MIDNIGHT + 2 * HOUR + 15 * MINUTE
 
 
-def test_a_limit_holds_a_group_until_its_instant() -> None:
+def test_a_limit_holds_a_group_and_does_not_end_its_run() -> None:
+    """Five tokens now, the others a second later: the group is full only then, and the batch is whole."""
     interval = ONE.interval(1)
-    held = interval.decide(MIDNIGHT, due(100), None, 0, State(), MIDNIGHT + SECOND)
-    assert (held.starts, held.look_again, held.reason) == ((), MIDNIGHT + SECOND, Reason.HELD)
-    assert len(interval.decide(MIDNIGHT + SECOND, due(100), None, 0, held.state).starts) == 20
+    some = interval.decide(MIDNIGHT, Offer(5, held=True, held_until=MIDNIGHT + SECOND), 0, State())
+    assert (len(some.starts), some.look_again, some.reason) == (5, MIDNIGHT + SECOND, Reason.STARTED)
+    none = interval.decide(MIDNIGHT, Offer(0, held=True, held_until=MIDNIGHT + SECOND), 5, some.state)
+    assert (none.starts, none.look_again, none.reason) == ((), MIDNIGHT + SECOND, Reason.HELD)
+    assert interval.appetite(MIDNIGHT + SECOND, 5, none.state) == 15
+    rest = interval.decide(MIDNIGHT + SECOND, Offer(15), 5, none.state)
+    assert (len(rest.starts), rest.state.phase, rest.state.left) == (15, Phase.SENDING, 80)
+
+
+def test_a_hosts_share_holds_a_group_until_a_mail_ends() -> None:
+    interval = ONE.interval(1)
+    half = interval.decide(MIDNIGHT, Offer(10, held=True), 0, State())
+    assert (len(half.starts), half.look_again) == (10, None)
+    one_more = interval.decide(MIDNIGHT + 8 * SECOND, Offer(1, held=True), 9, half.state)
+    assert (len(one_more.starts), one_more.state.group) == (1, 9)
+
+
+def test_the_last_of_a_run_are_waited_for() -> None:
+    """Seven of a group of twenty have started and nothing else is due: the run ends when they do, after its delay."""
+    interval = ONE.interval(1)
+    some = interval.decide(MIDNIGHT, Offer(7, held=True, held_until=MIDNIGHT + SECOND), 0, State())
+    last = interval.decide(MIDNIGHT + SECOND, Offer(0), 7, some.state)
+    assert (last.reason, last.state.phase, last.state.left) == (Reason.NOTHING_DUE, Phase.SENDING, 0)
+    over = interval.decide(MIDNIGHT + 8 * SECOND, Offer(0), 0, last.state)
+    assert (over.reason, over.look_again) == (Reason.BATCH_DELAY, MIDNIGHT + 13 * SECOND)
+    idle = interval.decide(MIDNIGHT + 13 * SECOND, Offer(0), 0, over.state)
+    assert (idle.reason, idle.look_again) == (Reason.BEFORE_TICK, MIDNIGHT + 15 * MINUTE)
 
 
 def test_mails_of_another_schedule_leave_their_slots_first() -> None:
     """A fleet that changes from Continuous with 15 mails in flight never has more than 20."""
     interval = ONE.interval(1)
-    assert len(interval.decide(MIDNIGHT, due(100), None, 15, State()).starts) == 5
-    full = interval.decide(MIDNIGHT, due(100), None, 20, State())
+    some = interval.decide(MIDNIGHT, Offer(100), 15, State())
+    assert len(some.starts) == 5
+    assert interval.appetite(MIDNIGHT, 20, some.state) == 0
+    assert interval.appetite(MIDNIGHT, 12, some.state) == 8
+    full = interval.decide(MIDNIGHT, Offer(100), 20, State())
     assert (full.starts, full.look_again, full.reason) == ((), None, Reason.SLOTS_FULL)
-    assert len(interval.decide(MIDNIGHT + SECOND, due(100), None, 0, full.state).starts) == 20
+    assert len(interval.decide(MIDNIGHT + SECOND, Offer(100), 0, full.state).starts) == 20
+
+
+def test_a_changed_schedule_waits_for_its_own_tick_and_ends_the_run_that_goes() -> None:
+    slow, quick = ONE.interval(1), replace(ONE.interval(1), every=MINUTE, batch=30)
+    idle = slow.decide(MIDNIGHT + SECOND, Offer(0), 0, State()).state
+    assert idle.until == MIDNIGHT + 15 * MINUTE
+    after = quick.decide(MIDNIGHT + SECOND, Offer(0), 0, quick.take_over(idle))
+    assert after.look_again == MIDNIGHT + MINUTE
+    running = slow.decide(MIDNIGHT, Offer(20), 0, State()).state
+    assert (running.left, quick.take_over(running).left) == (80, 30)
+    assert Continuous(20).take_over(running) == State()
 
 
 def test_nothing_is_claimed_outside_the_window() -> None:
@@ -238,7 +284,3 @@ def test_nothing_is_claimed_outside_the_window() -> None:
 def test_settings_without_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"interval needs|stagger goes"):
         replace(ONE.interval(1), **wrong)
-
-
-def due(n: int) -> list[Due]:
-    return [Due(MIDNIGHT + HOUR, MIDNIGHT, mailbox) for mailbox in range(n)]

@@ -10,7 +10,7 @@ from warmup_core.fleet import PROCESSES, Owner
 from warmup_core.settings import FleetSettings
 from warmup_worker.lease import Orders
 from warmup_worker.readiness import readiness
-from warmup_worker.settings import WantedFleet
+from warmup_worker.wanted import WantedFleet
 
 ORDERS = Orders(
     owner=PROCESSES,

@@ -43,6 +43,34 @@ def test_nothing_secret_shows_itself() -> None:
     assert KEY.partition(":")[2] not in shown
 
 
+APPLICATIONS = '{"google": {"client_id": "id", "client_secret": "hidden", "token_endpoint": "https://oauth.example/token"}}'
+
+
+def test_oauth_applications_come_from_a_file_that_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "applications.json"
+    file.write_text(APPLICATIONS)
+    settings = read_settings({**GOOD, "WARMUP_OAUTH_APPLICATIONS_FILE": str(file)})
+    assert settings.applications()["google"].client_secret == "hidden"
+    assert "hidden" not in repr(settings)
+    file.write_text(APPLICATIONS.replace("hidden", "another"))
+    assert settings.applications()["google"].client_secret == "another"
+    file.write_text("{")
+    assert settings.applications()["google"].client_secret == "another"
+    assert read_settings(GOOD).applications() == {}
+
+
+def test_oauth_applications_with_faults_are_refused_without_their_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "applications.json"
+    file.write_text(APPLICATIONS.replace("https", "http"))
+    [fault] = faults(WARMUP_OAUTH_APPLICATIONS_FILE=str(file))
+    assert "google: token_endpoint: write an https:// URL" in fault
+    assert "hidden" not in fault
+    [fault] = faults(WARMUP_OAUTH_APPLICATIONS_FILE="/nowhere/applications.json")
+    assert fault.startswith(
+        "WARMUP_OAUTH_APPLICATIONS_FILE: the file /nowhere/applications.json cannot be read"
+    )
+
+
 def test_every_fault_is_listed_at_once() -> None:
     with pytest.raises(Refused) as refused:
         read_settings(
@@ -87,17 +115,17 @@ def test_what_looks_like_ours_and_is_not_read_is_told() -> None:
     settings = read_settings(
         {
             **GOOD,
-            "WARMUP_BATCH_SIZE": "200",
+            "BATCH_SIZE": "200",
+            "WARMUP_BATCHES": "200",
             "WARMUP_WORKERS_COUNT": "4",
-            "WORKER_COUNT": "4",
             "WARMUP_FLEET_SERVICE_HOST": "10.0.0.1",
             "WARMUP_FLEET_PORT_443_TCP_ADDR": "10.0.0.1",
         }
     )
     assert settings.notices == (
-        "WARMUP_BATCH_SIZE is set but not read.",
+        "BATCH_SIZE is set but not read: it is called WARMUP_BATCH_SIZE.",
+        "WARMUP_BATCHES is set but not read.",
         "WARMUP_WORKERS_COUNT is set but not read. Is WARMUP_WORKER_COUNT meant?",
-        "WORKER_COUNT is set but not read: it is called WARMUP_WORKER_COUNT.",
     )
 
 
@@ -131,14 +159,16 @@ def test_the_fleets_own_settings_are_read_beside_a_count_only() -> None:
 
 def test_ends_that_cross_are_refused() -> None:
     found = faults(
-        WARMUP_WORKER_COUNT="1",
-        WARMUP_WINDOW_FROM="18:00",
-        WARMUP_WINDOW_TO="08:00",
+        WARMUP_WORKER_COUNT="4",
         WARMUP_MAILBOX_COOLDOWN_MIN_MS="5",
         WARMUP_MAILBOX_COOLDOWN_MAX_MS="4",
+        WARMUP_STAGGER_MIN_MS="9",
+        WARMUP_STAGGER_MAX_MS="8",
     )
-    assert any("must lie before WARMUP_WINDOW_TO" in fault for fault in found)
-    assert any("must not be greater than" in fault for fault in found)
+    assert found == [
+        "WARMUP_MAILBOX_COOLDOWN_MIN_MS (5) must not be greater than WARMUP_MAILBOX_COOLDOWN_MAX_MS (4).",
+        "WARMUP_STAGGER_MIN_MS (9) must not be greater than WARMUP_STAGGER_MAX_MS (8).",
+    ]
 
 
 def test_files_are_read_again_and_a_bad_one_leaves_the_last_good(tmp_path: Path) -> None:

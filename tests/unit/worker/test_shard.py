@@ -1,7 +1,10 @@
 """The shard in memory: its sums are those of a full count whatever happens to its mailboxes, and it wakes the right one."""
 
+import copy
 import itertools
+import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -9,17 +12,29 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from warmup_core import pacing
-from warmup_core.settings import FleetSettings
+from warmup_core.days import DayPlan, Portion
+from warmup_core.pacing import Pace, Window
+from warmup_core.schedules import Continuous, Interval, Schedule
 from warmup_core.types import MailState
 from warmup_worker.claiming import Claim, NotClaimed, Refusal
+from warmup_worker.mailbox import Mailbox
 from warmup_worker.roster import MailboxRow
-from warmup_worker.shard import Mailbox, Plan, Shard
+from warmup_worker.shard import Shard
 from warmup_worker.tally import Standing, reason_of
 
 DAY = date(2026, 11, 25)
 OPENS = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
-PLAN = Plan.of(DAY, "UTC", FleetSettings())
+ALL_DAY = Window(datetime(2026, 11, 25, tzinfo=UTC), datetime(2026, 11, 26, tzinfo=UTC))
+PLANS = {quota: DayPlan((Portion(DAY, ALL_DAY, quota),)) for quota in range(1, 10)}
+
+
+def planned(
+    day: date = DAY, schedule: Schedule | None = None, clock: Callable[[], float] = lambda: 1.0
+) -> Shard:
+    """A shard that knows its day and its schedule."""
+    shard = Shard(clock)
+    shard.day, shard.schedule = day, schedule or Continuous(20)
+    return shard
 
 
 def row(mailbox_id: int, read_at: float = 0.0, **changes: object) -> MailboxRow:
@@ -37,13 +52,17 @@ def row(mailbox_id: int, read_at: float = 0.0, **changes: object) -> MailboxRow:
         hold_reason=None,
         username="x",
         sealed=None,
+        plan=PLANS[3],
         quota=3,
         spent=0,
+        missed=0,
         sent=0,
         in_doubt=0,
         failed=0,
         read_at=read_at,
     )
+    if "quota" in changes and "plan" not in changes:
+        changes["plan"] = PLANS[int(str(changes["quota"]))]
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -58,8 +77,7 @@ class Sums(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.ticks = itertools.count(1)
-        self.shard = Shard(lambda: float(next(self.ticks)))
-        self.shard.plan = PLAN
+        self.shard = planned(clock=lambda: float(next(self.ticks)))
         self.now = OPENS + 3600.0
         self.turns: list[tuple[Mailbox, Claim | None]] = []
 
@@ -81,8 +99,8 @@ class Sums(RuleBasedStateMachine):
     def drop(self, ids: set[int]) -> None:
         self.shard.drop(ids)
 
-    @rule(seconds=st.floats(0, 30_000))
-    def pass_time(self, seconds: float) -> None:
+    @rule(seconds=st.integers(0, 30_000))
+    def pass_time(self, seconds: int) -> None:
         self.now = min(self.now + seconds, OPENS + 90_000)
 
     @rule()
@@ -138,13 +156,15 @@ class Sums(RuleBasedStateMachine):
             + account.skipped
         )
         elapsed = min(1.0, (self.now - OPENS) / 86_400)
-        assert account.behind == sum(max(0, int(elapsed * it.quota) - it.spent) for it in all_of_them)
+        assert account.behind == sum(max(0, int(elapsed * it.plan.mails) - it.spent) for it in all_of_them)
 
     @invariant()
     def whoever_waits_will_wake_and_whoever_is_under_way_will_not(self) -> None:
-        first = self.shard.next_wake()
-        waiting = [it.wakes_at for it in self.shard.mailboxes.values() if it.wakes_at >= 0]
-        assert first == (min(waiting) if waiting else None)
+        last = OPENS + 86_399
+        waiting = {it.id for it in self.shard.mailboxes.values() if 0 <= it.wakes_at <= last}
+        later = copy.deepcopy(self.shard)
+        begun = {it.id for it in iter(lambda: later.begin(last), None)}
+        assert begun == waiting
         for mailbox in self.shard.mailboxes.values():
             here = mailbox.standing in {Standing.CONNECTING, Standing.IN_FLIGHT}
             assert here == any(mailbox is other for other, _ in self.turns)
@@ -157,8 +177,7 @@ TestSums.settings = hypothesis_settings(max_examples=60, stateful_step_count=40,
 
 
 def test_a_reading_that_began_before_a_change_does_not_undo_it() -> None:
-    shard = Shard(lambda: 10.0)
-    shard.plan = PLAN
+    shard = planned(clock=lambda: 10.0)
     shard.put([row(1, read_at=1.0)], OPENS + 86_000)
     mailbox = shard.begin(OPENS + 86_000)
     assert mailbox is not None
@@ -172,8 +191,7 @@ def test_a_reading_that_began_before_a_change_does_not_undo_it() -> None:
 
 
 def test_a_mail_of_yesterday_does_not_count_today() -> None:
-    shard = Shard(lambda: 1.0)
-    shard.plan = PLAN
+    shard = planned()
     shard.put([row(1)], OPENS + 86_000)
     mailbox = shard.begin(OPENS + 86_000)
     assert mailbox is not None
@@ -184,9 +202,9 @@ def test_a_mail_of_yesterday_does_not_count_today() -> None:
 
 
 def test_what_found_no_slot_before_the_window_closed_is_not_sent_after_it() -> None:
-    shard = Shard(lambda: 1.0)
-    shard.plan = Plan(DAY, pacing.Window(PLAN.window.opens, PLAN.window.opens + timedelta(hours=1)))
-    shard.put([row(one) for one in range(1, 3000)], OPENS + 10)
+    shard = planned()
+    hour = DayPlan((Portion(DAY, Window(ALL_DAY.opens, ALL_DAY.opens + timedelta(hours=1)), 3),))
+    shard.put([row(one, plan=hour) for one in range(1, 3000)], OPENS + 10)
     assert shard.begin(OPENS + 3600) is None
     account = shard.account(OPENS + 3600)
     assert account.reasons == {"window over": 2999}
@@ -194,8 +212,142 @@ def test_what_found_no_slot_before_the_window_closed_is_not_sent_after_it() -> N
 
 
 def test_a_resize_keeps_what_stays_ours_and_forgets_the_rest() -> None:
-    shard = Shard(lambda: 1.0)
-    shard.plan = PLAN
+    shard = planned()
     shard.put([row(one) for one in range(10)], OPENS)
     shard.keep_owned(2, 3)
     assert sorted(shard.mailboxes) == [1, 4, 7]
+
+
+def at(hour: float, day: date = DAY) -> float:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() + hour * 3600
+
+
+def night(first: int, second: int) -> DayPlan:
+    """A quota day of a window from 22:00 to 06:00: the end of last night's, and the beginning of this one's."""
+    midnight, hour = ALL_DAY.opens, timedelta(hours=1)
+    return DayPlan(
+        (
+            Portion(DAY - timedelta(days=1), Window(midnight, midnight + 6 * hour), first),
+            Portion(DAY, Window(midnight + 22 * hour, midnight + 24 * hour), second),
+        )
+    )
+
+
+def send(shard: Shard, now: float, limit: int = 100) -> int:
+    """Send whatever is due by ``now``; how many mails that were."""
+    for sent in range(limit):
+        mailbox = shard.begin(now)
+        if mailbox is None:
+            return sent
+        shard.claimed(mailbox, claim(mailbox, 1))
+        shard.ended(mailbox, MailState.SENT, DAY, None, now, now)
+    return limit
+
+
+def test_a_night_that_was_missed_is_not_made_up_in_the_next() -> None:
+    """Six mails until six in the morning, two from ten in the evening; three of the six are missed."""
+    shard = planned()
+    shard.put([row(1, plan=night(6, 2), quota=8)], at(1))
+    assert send(shard, at(5.999), limit=3) == 3
+    assert send(shard, at(6)) == 0
+    account = shard.account(at(6.1))
+    assert (account.due, account.sent, account.skipped, account.scheduled, account.behind) == (8, 3, 3, 2, 3)
+    assert send(shard, at(21.9)) == 0
+    assert send(shard, at(23.999)) == 2
+    account = shard.account(at(23.999))
+    assert (account.sent, account.skipped, account.scheduled) == (5, 3, 0)
+    assert account.reasons == {"window over": 1}
+
+
+def test_a_worker_that_comes_in_the_evening_reads_what_the_morning_missed() -> None:
+    shard = planned()
+    shard.put([row(1, plan=night(6, 2), quota=8, spent=4, sent=4, missed=3)], at(23.5))
+    assert send(shard, at(23.999)) == 1
+    assert shard.account(at(23.999)).skipped == 3
+
+
+def test_a_mail_of_the_morning_that_fails_late_is_missed_too() -> None:
+    shard = planned()
+    shard.put([row(1, plan=night(1, 2), quota=3)], at(5))
+    mailbox = shard.begin(at(5.999))
+    assert mailbox is not None
+    shard.claimed(mailbox, claim(mailbox, 1))
+    shard.ended(mailbox, MailState.FAILED, DAY, "rcpt: no", at(6.1), at(6.05))
+    assert shard.account(at(6.05)).skipped == 1
+    assert send(shard, at(23.999)) == 2
+
+
+def test_a_hold_that_outlasts_the_morning_leaves_the_evening_whole() -> None:
+    shard = planned()
+    shard.put([row(1, plan=night(6, 2), quota=8, not_before=at(12), hold_reason="auth: no")], at(5))
+    assert send(shard, at(21)) == 0
+    assert send(shard, at(23.999)) == 2
+    assert shard.account(at(23.999)).skipped == 6
+
+
+def test_the_earliest_deadline_goes_first() -> None:
+    shard = planned()
+    soon = DayPlan((Portion(DAY, Window(ALL_DAY.opens, ALL_DAY.opens + timedelta(hours=2)), 1),))
+    shard.put([row(1, quota=1), row(2, quota=1, plan=soon), row(3, quota=1)], at(1.95))
+    shard.put([row(4, quota=3)], at(1.95))
+    mailbox = shard.begin(at(1.99))
+    assert mailbox is not None
+    assert mailbox.id == 2
+
+
+def test_a_schedule_of_runs_wakes_everybody_at_once() -> None:
+    runs = Interval(every=timedelta(minutes=10), batch=5, concurrent=5)
+    shard = planned(schedule=runs)
+    shard.put([row(one) for one in range(1, 10)], at(3))
+    assert shard.next_wake() == at(3)
+    mailbox = shard.begin(at(3))
+    assert mailbox is not None
+    shard.put_back(mailbox, at(3))
+    assert len({it.id for it in iter(lambda: shard.begin(at(3)), None)}) == 9
+
+
+def test_after_an_outage_each_takes_its_place_in_the_turn() -> None:
+    """A turn of an hour for a hundred mailboxes: whoever was due meanwhile does not come at once."""
+    shard = planned()
+    turns = DayPlan((Portion(DAY, ALL_DAY, 8, Pace(turn=timedelta(hours=1))),))
+    shard.put([row(one, plan=turns, quota=8) for one in range(100)], at(0))
+    shard.able_again(at(12))
+    assert send(shard, at(12.01)) < 5
+    assert 35 < send(shard, at(12.5)) < 65
+    assert send(shard, at(13), limit=60) > 35
+
+
+def test_a_window_that_the_clock_skips_says_so() -> None:
+    shard = planned()
+    skipped = DayPlan((Portion(DAY, Window(ALL_DAY.opens, ALL_DAY.opens), 3),))
+    shard.put([row(1, plan=skipped)], at(1))
+    account = shard.account(at(1))
+    assert (account.reasons, account.skipped) == ({"the clock skips the window": 1}, 3)
+
+
+def test_reading_the_same_again_and_again_takes_no_more_memory() -> None:
+    """A worker lives for weeks, and reads its shard every five minutes, each time with plans of its own."""
+    shard = planned()
+    noon = OPENS + 43_200
+
+    def read(times: int, at: float) -> None:
+        for _ in range(times):
+            plan = DayPlan((Portion(DAY, ALL_DAY, 9),))
+            shard.put(
+                [
+                    row(n, read_at=2.0, plan=plan, quota=9, spent=spent)
+                    for n, spent in enumerate((0, 5, 9) * 100)
+                ],
+                at,
+            )
+
+    read(3, noon)
+    tracemalloc.start()
+    try:
+        read(1, noon + 300)
+        before, _ = tracemalloc.get_traced_memory()
+        read(50, noon + 600)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 20_000

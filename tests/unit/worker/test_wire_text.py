@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmup_worker.mailer import on_the_wire, readable
+from warmup_worker.mailer import on_the_wire
+from warmup_worker.redaction import readable
 
 
 @given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=5), max_size=10))

@@ -1,0 +1,127 @@
+"""A fleet that really sends: the operator, its pods as worker processes, a submission server; and who judges all of it.
+
+The server's log and the ledger are the judges: no mail twice, none lost, one at a time a mailbox, no quota or cooldown broken.
+"""
+
+import os
+import sys
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.integration.fleet.scene import FLEETS, Scene
+from tests.integration.worker.fleet import KEY_LINE, QUICK, Fleet, about_noon
+from tests.submission.server import Submission
+from tests.waiting import until
+from warmup_worker.timing import Timing
+
+STEADY = replace(QUICK, heartbeat=0.5, lease=2.0, sweep_every=0.5)
+"""For many workers on few processors: their heartbeats cost less than QUICK's."""
+
+
+def pod_environment(timing: Timing = STEADY) -> dict[str, str]:
+    """What an image would set: where the code is, and the constants made small."""
+    return {"PYTHONPATH": os.pathsep.join(sys.path), "WARMUP_TIMING": dumps(asdict(timing))}
+
+
+class Sending:
+    """One fleet ``main`` in a scene, its mailboxes at the submission server."""
+
+    def __init__(self, scene: Scene, engine: AsyncEngine, submission: Submission) -> None:
+        self.scene, self.submission = scene, submission
+        self.fleet = Fleet(engine, scene.url, submission, Path())
+        self.cooldown = timedelta()
+
+    async def create(
+        self, workers: int, mailboxes: int, quota: int, cooldown: tuple[int, int], **spec: Any
+    ) -> None:
+        """The fleet, its Secrets and mailboxes; most of the day is over, so every mail is due. ``cooldown`` in milliseconds."""
+        await self.fleet.enrol(mailboxes)
+        scene, shortest = self.scene, cooldown[0]
+        self.cooldown = timedelta(milliseconds=shortest)
+        scene.create_secret("main-database", url=scene.url)
+        scene.create_secret("main-keys", keys=KEY_LINE)
+        authority = {
+            "metadata": {"name": "main-ca"},
+            "data": {"ca.crt": self.submission.authority.pem.decode()},
+        }
+        scene.control_plane.request("POST", scene.path("api/v1", "configmaps"), authority)
+        zone, noon = about_noon(datetime.now(UTC))
+        scene.create_fleet(
+            emailsPerMailboxPerDay=quota,
+            timeZone=zone,
+            schedule={"from": "00:00", "to": str(timedelta(seconds=noon + 600)).zfill(8)},
+            workers={"replicas": workers},
+            pacing={"cooldown": {"min": f"{shortest}ms", "max": f"{cooldown[1]}ms"}},
+            smtp={"allowedNetworks": ["127.0.0.0/8"], "caConfigMapRef": {"name": "main-ca"}},
+            **spec,
+        )
+
+    def change(self, **spec: Any) -> None:
+        """Change the fleet's spec."""
+        self.scene.merge(FLEETS, "warmupfleets", "main", {"spec": spec})
+
+    def wish(self, workers: int) -> None:
+        """As ``kubectl scale`` does."""
+        self.change(workers={"replicas": workers})
+
+    async def asked(self, replicas: int) -> None:
+        """Wait until so many pods are asked for."""
+        await until(lambda: self.scene.replicas() == replicas, f"{replicas} replicas", 40)
+
+    async def live(self, number: int) -> None:
+        """Wait until this worker's lease runs."""
+        rows = "SELECT 1 FROM workers WHERE number = :n AND lease_until > clock_timestamp()"
+        await until(lambda: self.fleet.rows(rows, n=number), f"worker {number} is live", 40)
+
+    async def claiming(self, *numbers: int, within: float = 40) -> None:
+        """Wait until each of these claims under the epoch of now."""
+
+        async def all_do() -> bool:
+            rows = await self.fleet.rows(
+                "SELECT DISTINCT m.number FROM mails m JOIN fleet f ON m.epoch = f.epoch"
+            )
+            return {row.number for row in rows} >= set(numbers)
+
+        await until(all_do, f"{numbers} claim", within)
+
+    async def pods_are(self, *numbers: int) -> None:
+        """Wait until these are the pods, and no others."""
+        names = [f"main-{number}" for number in numbers]
+        await until(
+            lambda: [pod["metadata"]["name"] for pod in self.scene.items("api/v1", "pods")] == names,
+            f"{names}",
+            40,
+        )
+
+    async def judge(self) -> None:
+        """Pause, wait until no mail is open, and look at everything that was sent."""
+        self.change(paused=True)
+        # The claim looks at the row, so nothing is claimed once it says paused: none open before that would be luck.
+        closed = "SELECT 1 FROM fleet WHERE paused AND NOT EXISTS (SELECT FROM mails WHERE state = 'intent')"
+        await until(lambda: self.fleet.rows(closed), "no mail is open", 40)
+        await self.fleet.adds_up()
+        begun: dict[int, datetime] = {}
+        last: dict[str | None, datetime] = {}
+        for event in self.submission.journal.events:
+            if event.kind == "mail-from":
+                begun[event.connection] = event.at
+            elif event.kind == "accepted":
+                at, before = begun[event.connection], last.get(event.mail_from)
+                assert before is None or at - before >= self.cooldown, f"{event.mail_from} rested too little"
+                last[event.mail_from] = at
+        overlapping = await self.fleet.rows(
+            "SELECT a.id FROM mails a JOIN mails b ON a.mailbox_id = b.mailbox_id AND a.id < b.id"
+            " AND b.claimed_at < a.settled_at AND b.claimed_at < a.claimed_at + make_interval(secs => :sweep)",
+            sweep=STEADY.sweep,
+        )
+        assert not overlapping, "a mailbox had two mails in flight"
+        stale = await self.fleet.rows(
+            "SELECT a.id FROM mails a JOIN mails b ON a.number = b.number AND a.incarnation < b.incarnation"
+            " AND a.claimed_at > b.claimed_at"
+        )
+        assert not stale, "a replaced process claimed"

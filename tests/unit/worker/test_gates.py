@@ -1,0 +1,54 @@
+"""Who waits for a limit of its user or its domain, and when it may try again."""
+
+import pytest
+
+from tests.unit.worker.test_shard import OPENS, planned, row
+from warmup_core.limits import HOUR_SECONDS, Kind, Limit, limit
+from warmup_worker.gates import Gates
+from warmup_worker.shard import Shard
+
+NOW = OPENS + 86_000.0
+LIMITS = {Kind.USER: limit(100, HOUR_SECONDS)}
+SHARE = 1000
+
+
+def started(shard: Shard, gates: Gates, now: float) -> int:
+    """How many begin now, each of whose claims is granted."""
+    gates.open_due(now, SHARE)
+    count = 0
+    while (mailbox := shard.begin(now)) is not None:
+        if gates.admit(mailbox, SHARE):
+            gates.claimed(mailbox, now)
+            count += 1
+    return count
+
+
+def a_user_at_the_limit() -> tuple[Shard, Gates]:
+    """A hundred mailboxes of one user, the first of which found no token."""
+    shard = planned()
+    shard.put([row(it) for it in range(1, 101)], NOW)
+    gates = Gates(shard)
+    gates.obey(LIMITS, NOW)
+    mailbox = shard.begin(NOW)
+    assert mailbox is not None
+    assert gates.admit(mailbox, SHARE)
+    gates.leave(mailbox.smtp_host)
+    gates.shut(mailbox, Kind.USER, "user/1", LIMITS[Kind.USER], NOW + 36)
+    assert started(shard, gates, NOW) == 0
+    return shard, gates
+
+
+@pytest.mark.parametrize("changed", [{Kind.USER: limit(10_000, HOUR_SECONDS)}, {}], ids=["raised", "lifted"])
+def test_who_waits_under_a_limit_that_changes_asks_at_once(changed: dict[Kind, Limit]) -> None:
+    shard, gates = a_user_at_the_limit()
+    gates.obey(changed, NOW + 5)
+    assert started(shard, gates, NOW + 5) == 100
+    assert gates.next_opening() is None
+
+
+def test_under_the_same_limits_one_passes_a_step() -> None:
+    shard, gates = a_user_at_the_limit()
+    gates.obey(dict(LIMITS), NOW + 5)
+    assert started(shard, gates, NOW + 5) == 0
+    assert started(shard, gates, NOW + 36) == 1
+    assert started(shard, gates, NOW + 37) == 0
