@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.fleet.scene import enrol
 from tests.postgres.server import Postgres
-from tests.unit.operator_rules.test_reconcile import SPEC
+from tests.unit.operator_rules.test_decision import SPEC
 from tests.waiting import until
 from warmup_core import database
 from warmup_core.fleet import Owner

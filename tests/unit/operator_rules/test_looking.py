@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.operator_rules.test_readiness import sizing, view
 from warmup_core.types import Growth
-from warmup_operator.reconcile import due, must_ask
+from warmup_operator.decision import due, must_ask
 from warmup_operator.resize import Resize
 
 

@@ -14,8 +14,8 @@ from warmup_core.settings import FleetSettings
 from warmup_core.sizing import Rules
 from warmup_core.spec import WarmupFleetSpec
 from warmup_core.types import Growth
+from warmup_operator.decision import Decision, pause, sizing_of
 from warmup_operator.observe import Observed
-from warmup_operator.reconcile import Decision, pause, sizing_of
 from warmup_operator.resize import Timing, decide
 from warmup_operator.status import Problem, Reason
 
