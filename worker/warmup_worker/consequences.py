@@ -16,10 +16,11 @@ import random
 
 from warmup_worker.clock import DatabaseClock
 from warmup_worker.keeper import Keeper
-from warmup_worker.mailbox import Enrolment, Mailbox
+from warmup_worker.mailbox import Mailbox
 from warmup_worker.metrics import Metrics
 from warmup_worker.outcomes import Outcomes
 from warmup_worker.reactions import Concerned, Pause, Reaction, react, react_to_token
+from warmup_worker.roster import Enrolment
 from warmup_worker.settling import Deferral
 from warmup_worker.shard import Shard
 from warmup_worker.tokens import NoToken

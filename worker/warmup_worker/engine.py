@@ -180,7 +180,7 @@ class Engine:
         return look.pause
 
     def _begin(self, mailbox: Mailbox, at: float) -> None:
-        turn = Turn(mailbox, self._slot(mailbox.smtp_host), at)
+        turn = Turn(mailbox, self._slot(mailbox.enrolment.smtp_host), at)
         self._sender.unclaimed.add(turn)
         turn.task = asyncio.create_task(self._sender.take(turn))
         turn.task.add_done_callback(partial(self._ended, turn))

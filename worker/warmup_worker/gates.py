@@ -52,7 +52,7 @@ class Gates:
 
     def admit(self, mailbox: Mailbox, share: int) -> bool:
         """Let a due mailbox begin, counted at its host; or set it aside."""
-        host = mailbox.smtp_host
+        host = mailbox.enrolment.smtp_host
         if self._inside[host] >= share:
             self._set_aside(mailbox, f"host/{host}", Kind.HOST)
             return False
@@ -111,7 +111,7 @@ class Gates:
         """The scopes of this mailbox that are shut."""
         if not self._shut:
             return []
-        scopes = scopes_of((Kind.USER, Kind.DOMAIN), mailbox.user_id, mailbox.address)
+        scopes = scopes_of((Kind.USER, Kind.DOMAIN), mailbox.enrolment.user_id, mailbox.enrolment.address)
         return [(scope, self._shut[scope]) for scope in scopes if scope in self._shut]
 
     def _open_at(self, scope: str, shut: _Shut, at: float) -> None:

@@ -6,34 +6,13 @@ up, so the place of the next mail in the day's plan is ``spent + missed``.
 
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from operator import attrgetter
 from typing import NamedTuple
 
 from warmup_core import days
-from warmup_core.credentials import Sealed
 from warmup_core.pacing import Wake, WakeReason
 from warmup_core.schedules import Owed, Schedule
-from warmup_worker.roster import MailboxRow
+from warmup_worker.roster import Enrolment, MailboxRow
 from warmup_worker.tally import Standing
-
-
-class Enrolment(NamedTuple):
-    """A mailbox as enrolled at one instant: what a turn logs in with and is judged by, whatever an import changes meanwhile."""
-
-    id: int
-    user_id: int
-    address: str
-    display_name: str
-    smtp_host: str
-    smtp_port: int
-    smtp_security: str
-    username: str | None
-    sealed: Sealed | None
-    application: str | None
-    changed_at: float
-
-
-_ENROLLED = attrgetter(*Enrolment._fields)
 
 
 class Next(NamedTuple):
@@ -50,9 +29,8 @@ class Mailbox:
     """One mailbox of ours. ``failures`` counts those in a row, for the backoff."""
 
     __slots__ = (
-        "address", "application", "changed_at", "closes", "counted", "deadline", "display_name", "failed", "failures", "hold",
-        "id", "in_doubt", "limit", "missed", "not_before", "plan", "quota", "sealed", "sent", "smtp_host", "smtp_port",
-        "smtp_security", "spent", "standing", "touched", "user_id", "username", "waits_for", "wakes_at",
+        "closes", "counted", "deadline", "enrolment", "failed", "failures", "hold", "id", "in_doubt", "limit", "missed",
+        "not_before", "plan", "quota", "sent", "spent", "standing", "touched", "waits_for", "wakes_at",
     )  # fmt: skip
 
     def __init__(self, row: MailboxRow) -> None:
@@ -74,26 +52,12 @@ class Mailbox:
         self.count(row)
 
     def configure(self, row: MailboxRow) -> None:
-        """Take over what a person or an import wrote."""
-        self.changed_at = row.changed_at
-        self.user_id = row.user_id
-        self.address = row.address
-        self.display_name = row.display_name
-        self.smtp_host = row.smtp_host
-        self.smtp_port = row.smtp_port
-        self.smtp_security = row.smtp_security
-        self.username: str | None = row.username
-        self.sealed: Sealed | None = row.sealed
-        self.application: str | None = row.application
-
-    @property
-    def enrolment(self) -> Enrolment:
-        """As it is enrolled now, so far as we have read."""
-        return Enrolment._make(_ENROLLED(self))
+        """Take over what a person or an import wrote: as it is enrolled now, so far as we have read."""
+        self.enrolment = row.enrolment
 
     def changed_since(self, enrolled: Enrolment) -> bool:
         """Whether it is known to be enrolled otherwise by now."""
-        return self.changed_at != enrolled.changed_at
+        return self.enrolment.changed_at != enrolled.changed_at
 
     def count(self, row: MailboxRow) -> None:
         """Take over what workers wrote."""

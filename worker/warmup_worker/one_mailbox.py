@@ -100,7 +100,7 @@ class OneMailbox:
     def _memory(self, mailbox: Mailbox, orders: Orders) -> dict[str, object]:
         return {
             "mailbox": mailbox.id,
-            "address": mailbox.address,
+            "address": mailbox.enrolment.address,
             "worker": self._report.number,
             "workers": orders.worker_count,
             "day": orders.day.isoformat(),
@@ -167,7 +167,7 @@ def _sentence(mailbox: Mailbox, *, paused: bool) -> str:
         case Standing.DEFERRED:
             sentence = f"It is held until {_instant(mailbox.not_before)}: {mailbox.hold}"
         case Standing.CONNECTING:
-            sentence = f"A connection to {mailbox.smtp_host} is being made, or waits for its claim."
+            sentence = f"A connection to {mailbox.enrolment.smtp_host} is being made, or waits for its claim."
         case Standing.IN_FLIGHT:
             sentence = "A mail is in flight."
         case Standing.ELSEWHERE:

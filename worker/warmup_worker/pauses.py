@@ -82,7 +82,10 @@ class Pauses:
         """What keeps this mailbox from a turn now. One that may go on uses its place where its scope is slowed."""
         if not self._known:
             return None
-        who = Concerned(mailbox.user_id, mailbox.address, mailbox.smtp_host, application=mailbox.application)
+        enrolled = mailbox.enrolment
+        who = Concerned(
+            enrolled.user_id, enrolled.address, enrolled.smtp_host, application=enrolled.application
+        )
         for scope in _SENDING:
             gate = (scope, who.key(scope) or "")
             pause = self._known.get(gate)

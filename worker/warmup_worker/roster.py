@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from sys import intern
+from typing import NamedTuple
 
 from asyncpg import Record
 from sqlalchemy import TextClause, text
@@ -44,10 +45,9 @@ class Portion:
         return self.planner.day
 
 
-@dataclass(slots=True)
-class MailboxRow:
-    """A mailbox as the tables have it. ``not_before`` and ``changed_at`` in seconds since the epoch; ``read_at``: ``boottime``
-    before the reading. ``missed``: mails that parts of its ``plan`` which are over lack."""
+class Enrolment(NamedTuple):
+    """A mailbox as enrolled at one instant: what a turn logs in with and is judged by, whatever an import changes meanwhile.
+    ``changed_at`` in seconds since the epoch; ``application``: the name of its OAuth application, where it logs in with one."""
 
     id: int
     user_id: int
@@ -56,12 +56,21 @@ class MailboxRow:
     smtp_host: str
     smtp_port: int
     smtp_security: str
+    username: str | None
+    sealed: Sealed | None
+    application: str | None
     changed_at: float
+
+
+@dataclass(slots=True)
+class MailboxRow:
+    """A mailbox as the tables have it. ``not_before`` in seconds since the epoch; ``read_at``: ``boottime`` before the reading.
+    ``missed``: mails that parts of its ``plan`` which are over lack."""
+
+    enrolment: Enrolment
     in_flight: bool
     not_before: float
     hold_reason: str | None
-    username: str | None
-    sealed: Sealed | None
     plan: DayPlan
     quota: int
     spent: int
@@ -70,8 +79,11 @@ class MailboxRow:
     in_doubt: int
     failed: int
     read_at: float
-    application: str | None = None
-    """The name of its OAuth application, where it logs in with one."""
+
+    @property
+    def id(self) -> int:
+        """The mailbox's."""
+        return self.enrolment.id
 
 
 # ``date_part`` and not ``extract``, whose numeric costs more than all the rest of a row.
@@ -144,7 +156,7 @@ def _row(row: Record, owed: Owed, read_at: float) -> MailboxRow:
         row["key_id"],
         row["application"],
     )
-    return MailboxRow(
+    enrolment = Enrolment(
         row["id"],
         row["user_id"],
         address,
@@ -152,12 +164,16 @@ def _row(row: Record, owed: Owed, read_at: float) -> MailboxRow:
         intern(row["smtp_host"]),
         row["smtp_port"],
         intern(row["smtp_security"]),
+        address if username == address else username,
+        None if key_id is None else Sealed(intern(key_id), row["nonce"], row["ciphertext"]),
+        None if application is None else intern(application),
         row["changed_at"],
+    )
+    return MailboxRow(
+        enrolment,
         row["in_flight"],
         row["not_before"],
         row["hold_reason"],
-        address if username == address else username,
-        None if key_id is None else Sealed(intern(key_id), row["nonce"], row["ciphertext"]),
         owed.day,
         owed.quota,
         row["spent"],
@@ -166,7 +182,6 @@ def _row(row: Record, owed: Owed, read_at: float) -> MailboxRow:
         row["in_doubt"],
         row["failed"],
         read_at,
-        None if application is None else intern(application),
     )
 
 

@@ -32,13 +32,14 @@ from warmup_worker.keeper import Keeper
 from warmup_worker.lease import Lease
 from warmup_worker.limits import Limits, scopes_of
 from warmup_worker.logins import Logins
-from warmup_worker.mailbox import Enrolment, Mailbox
+from warmup_worker.mailbox import Mailbox
 from warmup_worker.mailer import Mailer, Verdict
 from warmup_worker.metrics import Metrics
 from warmup_worker.network import parse_networks
 from warmup_worker.outcomes import Outcomes
 from warmup_worker.reactions import Reaction
 from warmup_worker.redaction import readable
+from warmup_worker.roster import Enrolment
 from warmup_worker.session import NotConnected, Session
 from warmup_worker.settling import Outcome
 from warmup_worker.shard import Shard

@@ -43,7 +43,7 @@ class Outcome:
     hold_ms: int = 0
     """How long for, from the same instant, where that is longer than its rest."""
     changed_at: float | None = None
-    """The enrolment that it failed under (``MailboxRow.changed_at``): a hold and a strike are written only while that stands."""
+    """The enrolment that it failed under (``Enrolment.changed_at``): a hold and a strike are written only while that stands."""
     dotted: float | None = None
     """``boottime`` of the dot."""
     strike: bool = False
@@ -54,7 +54,7 @@ class Outcome:
 class Deferral:
     """A mailbox that could not even connect or log in: no mail, no quota, a rest and its reason. ``until``: when the rest ends,
     by the database's clock, in seconds since the epoch: an instant, so that a repetition can be told from another failure.
-    ``changed_at``: the enrolment that failed (``MailboxRow.changed_at``); nothing is written of one that was changed since."""
+    ``changed_at``: the enrolment that failed (``Enrolment.changed_at``); nothing is written of one that was changed since."""
 
     mailbox_id: int
     until: float

@@ -61,29 +61,30 @@ class Shard:
     def put(self, rows: Iterable[MailboxRow], now: float) -> None:
         """Take in rows as read: new mailboxes, and changes of known ones."""
         for row in rows:
-            mailbox = self.mailboxes.get(row.id)
+            mailbox_id = row.id
+            mailbox = self.mailboxes.get(mailbox_id)
             if mailbox is None:
-                mailbox = self.mailboxes[row.id] = Mailbox(row)
+                mailbox = self.mailboxes[mailbox_id] = Mailbox(row)
             elif mailbox.standing in _HERE or mailbox.touched > row.read_at:
                 mailbox.configure(row)
-                self.look_again.add(row.id)
+                self.look_again.add(mailbox_id)
                 continue
             else:
                 self._tally.remove(mailbox)
                 mailbox.configure(row)
                 mailbox.count(row)
             if row.in_flight:
-                self.look_again.add(row.id)
+                self.look_again.add(mailbox_id)
                 self._stand(mailbox, Standing.ELSEWHERE)
             else:
-                self.look_again.discard(row.id)
+                self.look_again.discard(mailbox_id)
                 self.place(mailbox, now)
             self._tally.add(mailbox)
 
     def knows(self, change: Change) -> bool:
         """Whether memory has this change already: as it was read, or gone."""
         mailbox = self.mailboxes.get(change.id)
-        return mailbox.changed_at == change.changed_at if mailbox is not None else not change.active
+        return mailbox.enrolment.changed_at == change.changed_at if mailbox is not None else not change.active
 
     def drop(self, ids: Iterable[int]) -> None:
         """Forget mailboxes: not active, not ours, or gone. One in flight ends under its own send."""

@@ -68,7 +68,7 @@ class Starter:
         decision = schedule.decide(at, offer, in_flight, self._state)
         self._state = decision.state
         for mailbox in ready[len(decision.starts) :]:
-            self._gates.leave(mailbox.smtp_host)
+            self._gates.leave(mailbox.enrolment.smtp_host)
             self._shard.put_back(mailbox, now)
         pause = ROUND_SECONDS  # the end of a mail is told
         if decision.look_again is not None:

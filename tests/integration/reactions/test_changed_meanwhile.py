@@ -24,7 +24,7 @@ async def known(fleet: Fleet, worker: Engine) -> None:
     (row,) = await fleet.rows(
         "SELECT id, date_part('epoch', changed_at) AS at FROM mailboxes WHERE address = :it", it=BOX
     )
-    await until(lambda: worker.shard.mailboxes[row.id].changed_at == row.at, "the change is read")
+    await until(lambda: worker.shard.mailboxes[row.id].enrolment.changed_at == row.at, "the change is read")
 
 
 class Slow:

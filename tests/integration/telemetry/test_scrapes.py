@@ -18,14 +18,13 @@ from warmup_core.pacing import Window
 from warmup_core.schedules import Continuous
 from warmup_worker.engine import Engine
 from warmup_worker.exposition import Exposition, as_json
-from warmup_worker.roster import MailboxRow
+from warmup_worker.roster import Enrolment, MailboxRow
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 DAY = date(2026, 11, 26)
 PLAN = DayPlan((Portion(DAY, Window(NOW - timedelta(hours=12), NOW + timedelta(hours=12)), 30),))
-ROW = MailboxRow(
-    0, 1, "", "", "mail.example", 587, "starttls", 0.0, False, 0.0, None, None, None, PLAN, 30, 0, 0, 0, 0, 0, 0.0
-)  # fmt: skip
+ENROLMENT = Enrolment(0, 1, "", "", "mail.example", 587, "starttls", None, None, None, 0.0)
+ROW = MailboxRow(ENROLMENT, False, 0.0, None, PLAN, 30, 0, 0, 0, 0, 0, 0.0)
 
 
 def filled(fleet: Fleet, mailboxes: int) -> Engine:
@@ -36,9 +35,7 @@ def filled(fleet: Fleet, mailboxes: int) -> Engine:
         (
             replace(
                 ROW,
-                id=n,
-                address=f"box{n}@domain{n % 99}.example",
-                user_id=n % 100,
+                enrolment=ENROLMENT._replace(id=n, address=f"box{n}@domain{n % 99}.example", user_id=n % 100),
                 spent=n % 31,
                 sent=n % 31,
                 failed=n % 3,

@@ -32,7 +32,7 @@ def a_user_at_the_limit() -> tuple[Shard, Gates]:
     mailbox = shard.begin(NOW)
     assert mailbox is not None
     assert gates.admit(mailbox, SHARE)
-    gates.leave(mailbox.smtp_host)
+    gates.leave(mailbox.enrolment.smtp_host)
     gates.shut(mailbox, Kind.USER, "user/1", LIMITS[Kind.USER], NOW + 36)
     assert started(shard, gates, NOW) == 0
     return shard, gates

@@ -18,13 +18,14 @@ from warmup_core.schedules import Continuous, Interval, Schedule
 from warmup_core.types import MailState
 from warmup_worker.claiming import Claim, NotClaimed, Refusal
 from warmup_worker.mailbox import Mailbox
-from warmup_worker.roster import MailboxRow
+from warmup_worker.roster import Enrolment, MailboxRow
 from warmup_worker.shard import Shard
 from warmup_worker.tally import Standing, reason_of
 
 DAY = date(2026, 11, 25)
 OPENS = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
 ALL_DAY = Window(datetime(2026, 11, 25, tzinfo=UTC), datetime(2026, 11, 26, tzinfo=UTC))
+ENROLMENT = Enrolment(0, 1, "", "", "smtp.example", 587, "starttls", "x", None, None, 0.0)
 PLANS = {quota: DayPlan((Portion(DAY, ALL_DAY, quota),)) for quota in range(1, 10)}
 
 
@@ -39,19 +40,10 @@ def planned(
 
 def row(mailbox_id: int, read_at: float = 0.0, **changes: object) -> MailboxRow:
     made = MailboxRow(
-        id=mailbox_id,
-        user_id=1,
-        address=f"box{mailbox_id}@orchard.example",
-        display_name="",
-        smtp_host="smtp.example",
-        smtp_port=587,
-        smtp_security="starttls",
-        changed_at=0.0,
+        enrolment=ENROLMENT._replace(id=mailbox_id, address=f"box{mailbox_id}@orchard.example"),
         in_flight=False,
         not_before=0.0,
         hold_reason=None,
-        username="x",
-        sealed=None,
         plan=PLANS[3],
         quota=3,
         spent=0,
