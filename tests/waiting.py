@@ -49,9 +49,13 @@ async def until(
     condition: Callable[[], T | None], what: str, within: float = 20.0, *, pause: float = 0.05
 ) -> T: ...
 async def until(condition: Callable[[], Any], what: str, within: float = 20.0, *, pause: float = 0.05) -> Any:
-    """The first true answer of `condition`, asked every `pause` s; fails with `what` and the last answer after `within` s."""
+    """The first true answer of `condition`, asked every `pause` s; fails with `what` and the last answer after `within` s.
+
+    The last answer is one that was asked for when the time was over: whoever was not let run meanwhile still looks once.
+    """
     deadline = time.monotonic() + within
     while True:
+        late = time.monotonic() >= deadline
         answer = condition()
         if inspect.isawaitable(answer):
             answer = await answer
@@ -60,7 +64,5 @@ async def until(condition: Callable[[], Any], what: str, within: float = 20.0, *
         for fault in _minded:
             words = fault()
             assert not words, f"in vain: {what}; {words}"
-        assert time.monotonic() < deadline, (
-            f"not within {within:.0f} s: {what}; the last answer was {answer!r}"
-        )
+        assert not late, f"not within {within:.0f} s: {what}; the last answer was {answer!r}"
         await asyncio.sleep(pause)
