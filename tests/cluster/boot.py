@@ -35,7 +35,7 @@ PROGRAMS = (
 )
 
 _CONFIGURATION = Path(__file__).parent / "configuration"
-_READY_WITHIN = 60.0  # seconds, for a program
+_READY_WITHIN = 240.0  # seconds, for a program
 _MEMORY_FOR_IMAGES = 8 * 2**30
 """With more than this many bytes free the images are unpacked into memory, which is much faster to fill and to
 throw away; they need about 2 GiB."""
@@ -124,7 +124,11 @@ class Boot:
                 raise BootError(f"containerd did not take in the image {image}:\n{done.stderr.strip()}")
 
     def _node_is_ready(self) -> bool:
-        for node in self.control_plane.request("GET", "/api/v1/nodes")["items"]:
+        try:
+            nodes = self.control_plane.request("GET", "/api/v1/nodes")["items"]
+        except OSError:  # too busy to answer: it is asked again
+            return False
+        for node in nodes:
             conditions: list[Mapping[str, Any]] = node["status"].get("conditions", [])
             return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
         return False

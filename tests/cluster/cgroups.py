@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 PREFIX = "warmup-node-"
-_REMOVED_WITHIN = 10.0  # seconds; killed processes leave their groups a moment later
+_REMOVED_WITHIN = 60.0  # seconds; killed processes leave their groups a moment later, on a busy machine many
 
 
 def create(supervisor: int) -> list[Path]:
@@ -25,7 +25,9 @@ def create(supervisor: int) -> list[Path]:
     groups = []
     for hierarchy in _hierarchies():
         for stale in hierarchy.glob(f"{PREFIX}*"):
-            if not Path("/proc", stale.name.removeprefix(PREFIX)).exists():
+            number = stale.name.removeprefix(PREFIX)
+            # A group of our own number was another's: numbers come again, in a new container the small ones at once.
+            if number == str(supervisor) or not Path("/proc", number).exists():
                 remove([stale])
         if (hierarchy / "cgroup.subtree_control").exists():
             _delegate(hierarchy)

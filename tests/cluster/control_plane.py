@@ -42,8 +42,10 @@ TEST_KUBELET = "test-kubelet"
 _USERS = (ADMIN, CONTROLLER_MANAGER, TEST_KUBELET)
 
 _LOOPBACK = "127.0.0.1"
-_READY_WITHIN = 60.0
+_READY_WITHIN = 240.0
 """Seconds; it takes 3 on an idle machine of two cores."""
+_ASKED_AGAIN_AFTER, _ANSWERED_WITHIN = 10.0, 60.0
+"""Seconds: who waits for a program asks it again, who has one question to ask has patience."""
 
 # One line a request, when it has been answered, with who asked, for what, and the answer's code. No bodies: they
 # hold Secrets.
@@ -153,6 +155,7 @@ class ControlPlane:
             f"--token-auth-file={self.directory}/tokens.csv",
             f"--audit-policy-file={self.directory}/audit-policy.yaml",
             f"--audit-log-path={self._audit_log}",
+            "--audit-log-maxsize=100000",  # megabytes: else the log begins anew within a long run, and counts go back
         )
         self._wait("kube-apiserver", lambda: self._exists("/readyz"))
 
@@ -192,16 +195,23 @@ class ControlPlane:
 
     def request(self, method: str, path: str, body: Any = None, content_type: str = JSON) -> dict[str, Any]:
         """One request as the administrator; the answer's object. Raises `urllib.error.HTTPError`."""
-        with self._open(method, path, body, content_type) as answer:
+        with self._open(method, path, body, content_type, _ANSWERED_WITHIN) as answer:
             value: dict[str, Any] = json.load(answer)
         return value
 
-    def _open(self, method: str, path: str, body: Any = None, content_type: str = JSON) -> Any:
+    def _open(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = JSON,
+        timeout: float = _ASKED_AGAIN_AFTER,
+    ) -> Any:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         trust = ssl.create_default_context(cafile=str(self.certificate))
-        return urllib.request.urlopen(request, timeout=10, context=trust)
+        return urllib.request.urlopen(request, timeout=timeout, context=trust)
 
     def _exists(self, path: str) -> bool:
         try:

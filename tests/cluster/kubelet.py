@@ -33,7 +33,7 @@ from tests.cluster import pod_inputs, processes
 from tests.cluster.pod_inputs import Manifest, Objects, Reference
 from tests.cluster.pod_process import PodProcess
 from tests.cluster.pod_status import Container, node_status, pod_status
-from tests.waiting import broken, cancelled, minding
+from tests.waiting import broken, cancelled, minding, until
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Kubelet:
             self._http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
             client = await new_client_from_config(str(self._kubeconfig), persist_config=False)
             self._api = DynamicClient(await stack.enter_async_context(client))
-            await self._report_node()
+            await until(self._node_is_known, "the node is reported", 120)
             stack.push_async_callback(self._close_pods)
             running = asyncio.create_task(self._run())
             stack.push_async_callback(cancelled, running)
@@ -255,6 +255,15 @@ class Kubelet:
             except NotFoundError:
                 found[reference] = None
         return found
+
+    async def _node_is_known(self) -> bool:
+        """Report it; no where the API server is away or too busy, which it may be before as well as after."""
+        try:
+            await self._report_node()
+        except (DynamicApiError, aiohttp.ClientError, TimeoutError) as error:
+            _log.warning("the node cannot be reported: %r; trying again", error)
+            return False
+        return True
 
     async def _report_node(self) -> None:
         """Say that the node is alive; make it first where there is none."""
