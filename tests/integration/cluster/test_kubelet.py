@@ -1,6 +1,7 @@
 """The test kubelet does to a process what a real one does to a container, and tells the API server the truth."""
 
 import os
+import re
 import signal
 import sys
 from base64 import b64encode
@@ -42,10 +43,25 @@ spec:
             - {name: ADDRESS, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
             - {name: DATABASE_URL_FILE, value: /etc/warmup/database/url}
           volumeMounts: [{name: database, mountPath: /etc/warmup/database, readOnly: true}]
-          livenessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 1, failureThreshold: 2}
-          readinessProbe: {httpGet: {path: /readyz, port: http}, periodSeconds: 5, failureThreshold: 1}
+          livenessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 1, failureThreshold: 60}
+          readinessProbe: {httpGet: {path: /readyz, port: http}, periodSeconds: 5, failureThreshold: 1, timeoutSeconds: 30}
       volumes: [{name: database, secret: {secretName: main-database}}]
 """
+
+
+QUICKLY_DEAD = {
+    "startupProbe": {
+        "httpGet": {"path": "/healthz", "port": "http"},
+        "periodSeconds": 1,
+        "failureThreshold": 60,
+    },
+    "livenessProbe": {
+        "httpGet": {"path": "/healthz", "port": "http"},
+        "periodSeconds": 1,
+        "failureThreshold": 2,
+    },
+}
+"""For a process that shall be found dead. The others have a minute: a busy machine may let none start or answer for seconds."""
 
 
 @dataclass(frozen=True)
@@ -168,11 +184,12 @@ async def test_a_process_deaf_to_sigterm_is_killed_after_its_grace(cluster: Clus
         }
     )
     await until(lambda: cluster.ready_replicas() == 1, "the pod is ready")
-    cluster.delete("main-1", gracePeriodSeconds=2)
+    cluster.delete("main-1", gracePeriodSeconds=600)
     await until(lambda: "SIGTERM" in cluster.kubelet.log_of("main-1"), "SIGTERM has come")
     assert "deletionTimestamp" in cluster.pods()["main-1"]["metadata"]
     assert cluster.kubelet.process_of("main-1")
-    await until(lambda: cluster.kubelet.log_of("main-1").count("started") == 2, "the next process")
+    cluster.delete("main-1", gracePeriodSeconds=2)  # shorter, as it may become at any time
+    await until(lambda: cluster.kubelet.log_of("main-1").count("started") == 2, "the next process", 60)
 
 
 async def test_a_changed_secret_reaches_the_file(cluster: Cluster) -> None:
@@ -187,9 +204,12 @@ async def test_a_changed_secret_reaches_the_file(cluster: Cluster) -> None:
         return await cluster.ask("main-1", "/file/DATABASE_URL_FILE")
 
     async def changed() -> bool:
-        return await url() == "postgresql://two"
+        try:
+            return await url() == "postgresql://two"
+        except aiohttp.ClientError:  # the version that it was about to open has just gone
+            return False
 
-    await until(changed, "the file has the new URL", within=5)
+    await until(changed, "the file has the new URL")
     assert cluster.kubelet.process_of("main-1") == process
 
 
@@ -235,10 +255,10 @@ async def test_readiness_follows_the_probe(cluster: Cluster) -> None:
 
 async def test_a_process_that_is_not_alive_is_restarted(cluster: Cluster) -> None:
     cluster.create_secret("main-database", url="postgresql://one")
-    cluster.create_stateful_set()
+    cluster.create_stateful_set(container=QUICKLY_DEAD)
     await until(lambda: cluster.ready_replicas() == 1, "the pod is ready")
     await cluster.tell("main-1", "/healthz", 500)
-    await until(lambda: cluster.container("main-1")["restartCount"] == 1, "the process was restarted")
+    await until(lambda: cluster.container("main-1")["restartCount"] >= 1, "the process was restarted")
     await until(lambda: cluster.ready_replicas() == 1, "the pod is ready again")
     assert "SIGTERM" in cluster.kubelet.log_of("main-1")
 
@@ -300,18 +320,18 @@ async def test_an_idle_pod_costs_no_write(cluster: Cluster) -> None:
     cluster.create_stateful_set()
     await until(lambda: cluster.ready_replicas() == 1, "the pod is ready")
 
-    def requests(verb: str) -> int:
-        return sum(
-            event["user"]["username"] == TEST_KUBELET
-            and event["verb"] == verb
-            and event["objectRef"].get("namespace") == cluster.namespace
+    def rounds() -> str:
+        """One letter for each list of the kubelet and each patch, in order."""
+        verbs = [
+            event["verb"]
             for event in cluster.control_plane.audit()
-        )
+            if event["user"]["username"] == TEST_KUBELET
+            and event["objectRef"].get("namespace") == cluster.namespace
+        ]
+        return "".join(it[0] for it in verbs if it in ("list", "patch"))
 
-    lists, patches = requests("list"), requests("patch")
-    assert patches > 0
-    await until(lambda: requests("list") > lists + 4, "the kubelet has come round four times")
-    assert requests("patch") == patches
+    # The log comes after what it tells of, and there was news until now: idle is what follows a patch.
+    await until(lambda: re.search("pl{4,}$", rounds()), "four rounds without a write after the last one")
 
 
 async def test_nothing_is_left_when_it_ends(
