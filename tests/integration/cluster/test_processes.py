@@ -13,7 +13,7 @@ from tests.waiting import until
 def _runs(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it goes between opening and reading
         return False
     return state != "Z"  # dead, and not yet collected by whoever adopted it
 

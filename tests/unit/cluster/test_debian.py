@@ -12,5 +12,5 @@ def test_what_another_run_is_installing_is_waited_for() -> None:
         waiting.start()
         waiting.join(0.3)
         assert waiting.is_alive()
-    waiting.join(10)
+    waiting.join(600)  # whoever runs beside us may have come first, with a real package
     assert not waiting.is_alive()
