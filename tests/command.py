@@ -43,7 +43,7 @@ async def warmup(
         env=ours | dict(environ or {}),
     )
     data = stdin.encode() if isinstance(stdin, str) else stdin
-    out, err = await asyncio.wait_for(process.communicate(data), 60)
+    out, err = await asyncio.wait_for(process.communicate(data), 180)
     assert process.returncode is not None
     done = Done(process.returncode, out.decode(), err.decode())
     assert "Traceback" not in done.err

@@ -42,16 +42,17 @@ async def cancelled(*tasks: "asyncio.Task[Any]") -> None:
 
 @overload
 async def until(
-    condition: Callable[[], Awaitable[T | None]], what: str, within: float = 20.0, *, pause: float = 0.05
+    condition: Callable[[], Awaitable[T | None]], what: str, within: float = 60.0, *, pause: float = 0.05
 ) -> T: ...
 @overload
 async def until(
-    condition: Callable[[], T | None], what: str, within: float = 20.0, *, pause: float = 0.05
+    condition: Callable[[], T | None], what: str, within: float = 60.0, *, pause: float = 0.05
 ) -> T: ...
-async def until(condition: Callable[[], Any], what: str, within: float = 20.0, *, pause: float = 0.05) -> Any:
+async def until(condition: Callable[[], Any], what: str, within: float = 60.0, *, pause: float = 0.05) -> Any:
     """The first true answer of `condition`, asked every `pause` s; fails with `what` and the last answer after `within` s.
 
     The last answer is one that was asked for when the time was over: whoever was not let run meanwhile still looks once.
+    A bound costs nothing where the answer comes, so it is many times what an idle machine needs.
     """
     deadline = time.monotonic() + within
     while True:

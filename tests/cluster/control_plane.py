@@ -199,6 +199,10 @@ class ControlPlane:
             value: dict[str, Any] = json.load(answer)
         return value
 
+    def serving(self, path: str) -> None:
+        """Back when the API server answers there."""
+        self._wait("kube-apiserver", lambda: self._exists(path))
+
     def _open(
         self,
         method: str,

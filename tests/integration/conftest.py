@@ -31,7 +31,7 @@ async def namespace(control_plane: ControlPlane) -> AsyncIterator[str]:
     path = f"/api/v1/namespaces/{name}"
     # Where a test before has ended the API server, its controllers come back within half a minute and not at once.
     account = f"{path}/serviceaccounts/default"
-    await until(lambda: _exists(control_plane, account), "a default ServiceAccount", within=60)
+    await until(lambda: _exists(control_plane, account), "a default ServiceAccount", within=180)
     yield name
     control_plane.request("DELETE", path)
     control_plane.request("DELETE", f"{path}/pods", {"gracePeriodSeconds": 0})
