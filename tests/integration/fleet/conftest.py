@@ -14,7 +14,7 @@ from tests.integration.fleet.client import Client
 from tests.integration.fleet.crew import Crew
 from tests.integration.fleet.lives import Reference, World, template, undisturbed
 from tests.integration.fleet.scene import Scene
-from tests.integration.fleet.sending import pod_environment
+from tests.integration.fleet.sending import PATIENT, pod_environment
 from tests.integration.worker.fleet import password_of
 from tests.postgres.server import Postgres
 from tests.submission.accounts import derived
@@ -33,7 +33,7 @@ def helm(control_plane: ControlPlane, directory: Path, *arguments: str) -> str:
         "KUBECONFIG": str(control_plane.kubeconfig),
     }
     done = subprocess.run(
-        [program, *arguments], env=environment | folders, capture_output=True, text=True, timeout=120
+        [program, *arguments], env=environment | folders, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -43,11 +43,15 @@ def helm(control_plane: ControlPlane, directory: Path, *arguments: str) -> str:
 def installed(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The chart, installed as a user does; what helm said."""
     directory = tmp_path_factory.mktemp("helm")
-    return helm(
+    said = helm(
         control_plane,
         directory,
         *("install", "warmup", str(CHART), "--namespace", "warmup-system", "--create-namespace"),
     )
+    # Helm does not wait for a CRD of a template. The API server serves it, and tells of its fields, a moment later.
+    for path in "/apis/warmupfleet.io/v1alpha1/warmupfleets", "/openapi/v3/apis/warmupfleet.io/v1alpha1":
+        control_plane.serving(path)
+    return said
 
 
 @pytest.fixture(scope="session")
@@ -103,4 +107,14 @@ async def kubelet(control_plane: ControlPlane, namespace: str, tmp_path: Path) -
     """A node for the scene's pods."""
     kubeconfig = control_plane.kubeconfig_of(TEST_KUBELET)
     async with Kubelet(kubeconfig, tmp_path / "pods", namespace, environment=pod_environment()) as running:
+        yield running
+
+
+@pytest.fixture
+async def patient_kubelet(
+    control_plane: ControlPlane, namespace: str, tmp_path: Path
+) -> AsyncIterator[Kubelet]:
+    """A node whose workers are not taken for dead, for a ``Sending`` that is ``PATIENT``."""
+    kubeconfig, environment = control_plane.kubeconfig_of(TEST_KUBELET), pod_environment(PATIENT)
+    async with Kubelet(kubeconfig, tmp_path / "pods", namespace, environment=environment) as running:
         yield running

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 from base64 import b64encode
+from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,18 +109,25 @@ class Scene:
         status: Json = self.fleet(name).get("status", {})
         return status
 
-    def condition(self, kind: str = "Ready", name: str = "main") -> Json:
-        conditions: list[Json] = self.status(name).get("conditions", [])
-        return next((condition for condition in conditions if condition["type"] == kind), {})
+    def conditions(self, name: str = "main") -> dict[str, Json]:
+        """By type, all as one look has written them; an empty one for each that there is not."""
+        found = {condition["type"]: condition for condition in self.status(name).get("conditions", [])}
+        return defaultdict(dict, found)
 
-    async def reason(self, reason: str, kind: str = "Ready", name: str = "main", within: float = 25) -> Json:
-        """The condition, once its reason is this one."""
+    def condition(self, kind: str = "Ready", name: str = "main") -> Json:
+        return self.conditions(name)[kind]
+
+    async def reason(
+        self, reason: str, kind: str = "Ready", name: str = "main", *, saying: str = "", within: float = 90
+    ) -> Json:
+        """The condition, once its reason is this one and its message holds these words, both at once."""
 
         def turned() -> Json | None:
             condition = self.condition(kind, name)
-            return condition if condition.get("reason") == reason else None
+            told = condition.get("reason") == reason and saying in condition["message"]
+            return condition if told else None
 
-        return await until(turned, f"{kind} of {name} has the reason {reason}", within)
+        return await until(turned, f"{kind} of {name} has the reason {reason} and says {saying!r}", within)
 
     async def quota_in_force(self, name: str) -> None:
         """Wait until the namespace's ResourceQuota is counted by the controllers; before, it refuses everything."""
@@ -130,13 +138,13 @@ class Scene:
 
         await until(counted, "the quota is in force")
 
-    async def said(self, words: str, kind: str = "Ready", name: str = "main", within: float = 25) -> None:
+    async def said(self, words: str, kind: str = "Ready", name: str = "main", within: float = 90) -> None:
         """Wait until the condition's message holds these words."""
         await until(
             lambda: words in self.condition(kind, name).get("message", ""), f"{kind} says {words!r}", within
         )
 
-    async def counted(self, engine: AsyncEngine, workers: int, within: float = 30) -> None:
+    async def counted(self, engine: AsyncEngine, workers: int, within: float = 120) -> None:
         """Wait until so many workers own the mailboxes."""
 
         async def turned() -> bool:
@@ -152,7 +160,12 @@ class Scene:
         return found["spec"]["replicas"] if found else None
 
     def events(self, reason: str) -> list[Json]:
+        """Those told so far, in no order. The operator tells of a turn only after it has written the status that shows it."""
         return [event for event in self.items("apis/events.k8s.io/v1", "events") if event["reason"] == reason]
+
+    async def told(self, reason: str) -> list[Json]:
+        """The events of this reason, once there is one."""
+        return await until(lambda: self.events(reason), f"an event tells of {reason}")
 
     # the operator
 
@@ -173,7 +186,7 @@ class Scene:
             },
         )
         self._minding.enter_context(minding(self._fault))
-        await until(self._listening, "the operator is ready", 30)
+        await until(self._listening, "the operator is ready", 90)
 
     def stop_operator(self) -> None:
         self._minding.close()
@@ -231,7 +244,7 @@ class Scene:
         async def done() -> bool:
             return await self.looks() >= count
 
-        await until(done, f"the operator has looked {count} times", 40)
+        await until(done, f"the operator has looked {count} times", 120)
 
     def writes(self) -> list[Json]:
         """What the operator has written in this namespace so far, from the API server's audit log."""

@@ -20,7 +20,22 @@ from tests.waiting import until
 from warmup_worker.timing import Timing
 
 STEADY = replace(QUICK, heartbeat=0.5, lease=2.0, sweep_every=0.5)
-"""For many workers on few processors: their heartbeats cost less than QUICK's."""
+"""For many workers on few processors: their heartbeats cost less than QUICK's. One that stalls for 2 s is taken for dead."""
+
+PATIENT = replace(
+    STEADY,
+    lease=40.0,
+    statement=15.0,
+    claim=30.0,
+    claim_to_mail=20.0,
+    sweep=50.0,
+    dialogue=120.0,
+    reply=300.0,
+    hand_back=20.0,
+    refresh_lease=30.0,
+)
+"""Where no worker dies, for a test that says what became of each mail or that no worker was down: a machine that stalls for ten
+seconds makes none seem dead, whose mails the others would put in doubt, hands back no mail, and gives up no reply."""
 
 
 def pod_environment(timing: Timing = STEADY) -> dict[str, str]:
@@ -31,15 +46,22 @@ def pod_environment(timing: Timing = STEADY) -> dict[str, str]:
 class Sending:
     """One fleet ``main`` in a scene, its mailboxes at the submission server."""
 
-    def __init__(self, scene: Scene, engine: AsyncEngine, submission: Submission) -> None:
-        self.scene, self.submission = scene, submission
+    def __init__(
+        self, scene: Scene, engine: AsyncEngine, submission: Submission, timing: Timing = STEADY
+    ) -> None:
+        """``timing``: the workers'."""
+        self.scene, self.submission, self.timing = scene, submission, timing
         self.fleet = Fleet(engine, scene.url, submission, Path())
         self.cooldown = timedelta()
 
     async def create(
         self, workers: int, mailboxes: int, quota: int, cooldown: tuple[int, int], **spec: Any
     ) -> None:
-        """The fleet, its Secrets and mailboxes; most of the day is over, so every mail is due. ``cooldown`` in milliseconds."""
+        """The fleet, its Secrets and mailboxes. ``cooldown`` in milliseconds.
+
+        Most of the day is over. Of a small quota every mail is due, and the window has ten minutes more; of a large one nearly
+        every mail is, and the window is open for much longer than any test takes.
+        """
         await self.fleet.enrol(mailboxes)
         scene, shortest = self.scene, cooldown[0]
         self.cooldown = timedelta(milliseconds=shortest)
@@ -51,10 +73,11 @@ class Sending:
         }
         scene.control_plane.request("POST", scene.path("api/v1", "configmaps"), authority)
         zone, noon = about_noon(datetime.now(UTC))
+        closes = noon + (600 if quota < 10 else 3600)
         scene.create_fleet(
             emailsPerMailboxPerDay=quota,
             timeZone=zone,
-            schedule={"from": "00:00", "to": str(timedelta(seconds=noon + 600)).zfill(8)},
+            schedule={"from": "00:00", "to": str(timedelta(seconds=closes)).zfill(8)},
             workers={"replicas": workers},
             pacing={"cooldown": {"min": f"{shortest}ms", "max": f"{cooldown[1]}ms"}},
             smtp={"allowedNetworks": ["127.0.0.0/8"], "caConfigMapRef": {"name": "main-ca"}},
@@ -71,14 +94,14 @@ class Sending:
 
     async def asked(self, replicas: int) -> None:
         """Wait until so many pods are asked for."""
-        await until(lambda: self.scene.replicas() == replicas, f"{replicas} replicas", 40)
+        await until(lambda: self.scene.replicas() == replicas, f"{replicas} replicas", 120)
 
     async def live(self, number: int) -> None:
         """Wait until this worker's lease runs."""
         rows = "SELECT 1 FROM workers WHERE number = :n AND lease_until > clock_timestamp()"
-        await until(lambda: self.fleet.rows(rows, n=number), f"worker {number} is live", 40)
+        await until(lambda: self.fleet.rows(rows, n=number), f"worker {number} is live", 120)
 
-    async def claiming(self, *numbers: int, within: float = 40) -> None:
+    async def claiming(self, *numbers: int, within: float = 120) -> None:
         """Wait until each of these claims under the epoch of now."""
 
         async def all_do() -> bool:
@@ -95,7 +118,7 @@ class Sending:
         await until(
             lambda: [pod["metadata"]["name"] for pod in self.scene.items("api/v1", "pods")] == names,
             f"{names}",
-            40,
+            120,
         )
 
     async def judge(self) -> None:
@@ -103,7 +126,7 @@ class Sending:
         self.change(paused=True)
         # The claim looks at the row, so nothing is claimed once it says paused: none open before that would be luck.
         closed = "SELECT 1 FROM fleet WHERE paused AND NOT EXISTS (SELECT FROM mails WHERE state = 'intent')"
-        await until(lambda: self.fleet.rows(closed), "no mail is open", 40)
+        await until(lambda: self.fleet.rows(closed), "no mail is open", 2 * self.timing.sweep + 120)
         await self.fleet.adds_up()
         begun: dict[int, datetime] = {}
         last: dict[str | None, datetime] = {}
@@ -117,7 +140,7 @@ class Sending:
         overlapping = await self.fleet.rows(
             "SELECT a.id FROM mails a JOIN mails b ON a.mailbox_id = b.mailbox_id AND a.id < b.id"
             " AND b.claimed_at < a.settled_at AND b.claimed_at < a.claimed_at + make_interval(secs => :sweep)",
-            sweep=STEADY.sweep,
+            sweep=self.timing.sweep,
         )
         assert not overlapping, "a mailbox had two mails in flight"
         stale = await self.fleet.rows(

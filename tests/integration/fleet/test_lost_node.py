@@ -42,25 +42,25 @@ async def test_the_pod_of_a_lost_node_is_deleted_by_force_and_its_worker_starts_
         node="second-node",
     )
     async with other:
-        await scene.counted(engine, 2, within=90)
+        await scene.counted(engine, 2, within=240)
         await it.claiming(1, 2)
         process = kubelet.process_of(name)
         assert process is not None
         kubelet.cut_off = True
         os.kill(process, signal.SIGSTOP)
         scene.delete("api/v1", "pods", name)  # as Kubernetes does for a node that does not answer
-        down = await scene.reason("WorkersDown")
-        assert f"1 of 2 workers not live: {name}" in down["message"]
+        # A busy machine may make the other one seem down for a moment, too.
+        await scene.reason("WorkersDown", saying=f"1 of 2 workers not live: {name}")
 
-        await scene.reason("Running", within=60)
+        await scene.reason("Running", within=240)
         assert other.process_of(name) is not None
-        sent = f"SELECT 1 FROM mails WHERE number = {number} AND incarnation = (SELECT max(incarnation) FROM workers)"
-        await until(lambda: it.fleet.rows(sent), "its mailboxes are sent for again", 40)
+        sent = f"SELECT 1 FROM mails JOIN workers USING (number, incarnation) WHERE number = {number}"
+        await until(lambda: it.fleet.rows(sent), "its mailboxes are sent for again", 120)
         forced = [event for event in scene.writes() if event["verb"] == "delete"]
         assert [event["objectRef"]["name"] for event in forced] == [name]
 
         os.kill(process, signal.SIGCONT)
-        await until(lambda: kubelet.process_of(name) is None, "the replaced process has ended", 40)
+        await until(lambda: kubelet.process_of(name) is None, "the replaced process has ended", 120)
         assert "replaced: a newer process runs" in kubelet.log_of(name)
         await it.judge()
     assert scene.refusals() == []

@@ -4,7 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.cluster.kubelet import Kubelet
 from tests.integration.fleet.scene import Scene, count_of
-from tests.integration.fleet.sending import Sending
+from tests.integration.fleet.sending import PATIENT, Sending
 from tests.integration.worker.fleet import KEY_LINE
 from tests.submission.server import Submission
 from tests.waiting import until
@@ -13,24 +13,24 @@ MAILBOXES, QUOTA = 12, 6
 
 
 async def test_a_fleet_grows_and_shrinks_while_it_sends_and_loses_and_doubles_nothing(
-    scene: Scene, engine: AsyncEngine, kubelet: Kubelet, submission: Submission
+    scene: Scene, engine: AsyncEngine, patient_kubelet: Kubelet, submission: Submission
 ) -> None:
-    it = Sending(scene, engine, submission)
+    it = Sending(scene, engine, submission, PATIENT)
     await it.create(workers=2, mailboxes=MAILBOXES, quota=QUOTA, cooldown=(2000, 4000))
     await scene.start_operator()
-    await scene.reason("Running", within=60)
+    await scene.reason("Running", within=240)
     assert (await count_of(engine))[0] == 2
-    await submission.journal.until("accepted", MAILBOXES, 30)
+    await submission.journal.until("accepted", MAILBOXES, 120)
 
     it.wish(3)
     await scene.counted(engine, 3)
-    await until(lambda: scene.status()["workers"]["ready"] == 3, "three pods are ready", 30)
+    await until(lambda: scene.status()["workers"]["ready"] == 3, "three pods are ready", 120)
     it.wish(1)
     await scene.counted(engine, 1)
     await it.pods_are(1)
 
     due = MAILBOXES * QUOTA
-    await it.fleet.mails("sent", due, 60)
+    await it.fleet.mails("sent", due, 240)
     await it.judge()
     assert await it.fleet.states() == {"sent": due}
     numbers = {row.number for row in await it.fleet.rows("SELECT DISTINCT number FROM mails")}
@@ -57,7 +57,7 @@ async def test_a_rotated_password_reaches_the_running_worker(
         database={"urlSecretRef": {"name": "main-database"}, "ownerUrlSecretRef": {"name": "main-owner"}}
     )
     await scene.start_operator()
-    await scene.counted(engine, 1, within=60)
+    await scene.counted(engine, 1, within=240)
     pod = kubelet.process_of("main-1")
     await _set_password(engine, role, "second", "ALTER")
     async with engine.begin() as connection:
@@ -68,10 +68,10 @@ async def test_a_rotated_password_reaches_the_running_worker(
     async def cut_off() -> bool:
         return not await _live(engine)
 
-    await until(cut_off, "the worker is cut off", 20)
+    await until(cut_off, "the worker is cut off")
     changed = right.set(password="second").render_as_string(hide_password=False)
     scene.change_secret("main-database", url=changed)
-    await until(lambda: _live(engine), "the worker is back", 30)
+    await until(lambda: _live(engine), "the worker is back", 120)
     assert kubelet.process_of("main-1") == pod
 
 

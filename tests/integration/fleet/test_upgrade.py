@@ -7,7 +7,6 @@ the two cannot bear of the other shows here before it is released.
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from tests.cluster.control_plane import SERVER_SIDE_APPLY, TEST_KUBELET, Control
 from tests.cluster.kubelet import Kubelet
 from tests.integration.fleet import next_release
 from tests.integration.fleet.scene import Scene, count_of
-from tests.integration.fleet.sending import STEADY, Sending, pod_environment
+from tests.integration.fleet.sending import PATIENT, Sending, pod_environment
 from tests.submission.server import Submission
 from tests.waiting import until
 from warmup_core import crd
@@ -50,14 +49,14 @@ async def test_an_upgrade_under_load_stops_no_worker_and_sends_nothing_twice(
     tmp_path: Path,
 ) -> None:
     next_path = os.pathsep.join([str(next_release.build(tmp_path / "next")), *sys.path])
-    image = pod_environment(replace(STEADY, lease=8.0))  # a busy machine makes no worker seem to be down
+    image = pod_environment(PATIENT)
     kubeconfig = control_plane.kubeconfig_of(TEST_KUBELET)
     async with Kubelet(kubeconfig, tmp_path / "pods", scene.namespace, environment=image) as kubelet:
-        it = Sending(scene, engine, submission)
+        it = Sending(scene, engine, submission, PATIENT)
         await it.create(workers=WORKERS, mailboxes=18, quota=400, cooldown=(1500, 2500))
         it.change(workers={"image": "warmup/worker:this"})
         await scene.start_operator()
-        await scene.reason("Running", within=90)
+        await scene.reason("Running", within=240)
         await it.claiming(*range(1, WORKERS + 1))
         epoch, before = (await count_of(engine))[1], scene.fleet()
         processes = {number: kubelet.process_of(f"main-{number}") for number in range(1, WORKERS + 1)}
@@ -76,11 +75,11 @@ async def test_an_upgrade_under_load_stops_no_worker_and_sends_nothing_twice(
         scene.stop_operator()
         await scene.start_operator(PYTHONPATH=next_path)
         upgraded = f"SELECT clock_timestamp() AS at FROM alembic_version WHERE version_num = '{next_release.REVISION}'"
-        [row] = await until(lambda: it.fleet.rows(upgraded), "the schema is the next release's", 40)
+        [row] = await until(lambda: it.fleet.rows(upgraded), "the schema is the next release's", 120)
         courteous = f"SELECT 1 FROM fleet WHERE settings['courtesy'] = '{next_release.COURTESY}'"
         await until(lambda: it.fleet.rows(courteous), "the new setting is in the row")
         it.change(emailsPerMailboxPerDay=401)
-        await until(lambda: "courtesy" in scene.status()["sizing"], "the status has the new field", 40)
+        await until(lambda: "courtesy" in scene.status()["sizing"], "the status has the new field", 120)
 
         async def send_on() -> bool:
             since = await it.fleet.rows(
@@ -91,7 +90,7 @@ async def test_an_upgrade_under_load_stops_no_worker_and_sends_nothing_twice(
             )
             return {it.number for it in since} == set(processes)
 
-        await until(send_on, "the workers of before send under the next schema and its settings", 40)
+        await until(send_on, "the workers of before send under the next schema and its settings", 120)
         assert {number: kubelet.process_of(f"main-{number}") for number in processes} == processes
         assert all("ended" not in kubelet.log_of(f"main-{number}") for number in processes)
 
@@ -105,7 +104,7 @@ async def test_an_upgrade_under_load_stops_no_worker_and_sends_nothing_twice(
             return bool(same and status["readyReplicas"] == WORKERS)
 
         await scene.reason("RollingOut")
-        await until(rolled, "every worker is the next release's", 90)
+        await until(rolled, "every worker is the next release's", 240)
         await scene.reason("Running")
         assert not set(processes.values()) & {kubelet.process_of(f"main-{number}") for number in processes}
         assert (await count_of(engine)) == (WORKERS, epoch)

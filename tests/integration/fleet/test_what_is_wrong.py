@@ -22,7 +22,7 @@ async def test_every_missing_secret_is_named_with_the_command_that_makes_it(scen
     database = scene.condition("DatabaseReachable")
     assert (database["status"], database["reason"]) == ("False", "SecretMissing")
     assert "main-keys" not in database["message"]
-    assert {event["type"] for event in scene.events("SecretMissing")} == {"Warning"}
+    assert {event["type"] for event in await scene.told("SecretMissing")} == {"Warning"}
     assert scene.stateful_set() is None
 
     scene.create_secret("main-database", wrong=scene.url)

@@ -52,7 +52,7 @@ async def test_a_url_that_leads_nowhere(scene: Scene, url: str, reason: str) -> 
         assert condition["status"] == "False"
         assert scene.stateful_set() is None
     scene.change_secret("main-database", url=scene.url)
-    await scene.reason("NoMailboxes", within=30)
+    await scene.reason("NoMailboxes")
 
 
 async def test_a_database_that_goes_away_takes_no_worker_with_it(scene: Scene, engine: AsyncEngine) -> None:
