@@ -12,6 +12,8 @@ import contextlib
 import time
 from dataclasses import dataclass, field, replace
 
+import aiohttp
+
 from tests.integration.fleet.client import Client, ClientError, Json
 from tests.waiting import broken, cancelled, minding
 from warmup_core.database import Unreachable, parse_url
@@ -34,6 +36,8 @@ class _Worker:
     number: int
     lease: Lease
     beating: asyncio.Task[None]
+    shown: bool = False
+    """Whether its pod says that it is ready."""
     gone_since: float | None = None
 
 
@@ -90,17 +94,21 @@ class Crew:
 
     async def _run(self) -> None:
         while True:
-            found = await self._client.metadata(f"/api/v1/pods?labelSelector={_LABEL}")
-            pods = {(pod["metadata"]["namespace"], pod["metadata"]["uid"]): pod for pod in found}
-            async with self._round:
-                await self._follow(pods)
+            # An API server that does not answer makes it only late.
+            with contextlib.suppress(ClientError, aiohttp.ClientError, TimeoutError):
+                found = await self._client.metadata(f"/api/v1/pods?labelSelector={_LABEL}")
+                pods = {(pod["metadata"]["namespace"], pod["metadata"]["uid"]): pod for pod in found}
+                async with self._round:
+                    await self._follow(pods)
             await asyncio.sleep(_PERIOD)
 
     async def _follow(self, pods: dict[tuple[str, str], Json]) -> None:
         for (namespace, uid), pod in pods.items():
             fleet = self._fleets.get(namespace)
-            if fleet and uid not in fleet.workers and "deletionTimestamp" not in pod["metadata"]:
-                await self._begin(fleet, namespace, uid, pod)
+            if fleet and "deletionTimestamp" not in pod["metadata"]:
+                worker = fleet.workers.get(uid)
+                if worker is None or not worker.shown:
+                    await self._begin(fleet, namespace, uid, pod)
         for namespace, fleet in list(self._fleets.items()):
             for uid, worker in list(fleet.workers.items()):
                 if (namespace, uid) not in pods:
@@ -115,17 +123,19 @@ class Crew:
             status = {"containerStatuses": [waiting | {"state": {"waiting": said}}]}
             await self._show(path, uid, status)
             return
-        number = int(name.rpartition("-")[2])
-        lease = Lease(fleet.database, number, _TIMING, DatabaseClock(), name, "test")
-        try:
-            await lease.register()
-        except Unreachable:  # as a worker would: the next round tries again
-            return
-        fleet.workers[uid] = _Worker(number, lease, asyncio.create_task(lease.run()))
+        if uid not in fleet.workers:
+            number = int(name.rpartition("-")[2])
+            lease = Lease(fleet.database, number, _TIMING, DatabaseClock(), name, "test")
+            try:
+                await lease.register()
+            except Unreachable:  # as a worker would: the next round tries again
+                return
+            fleet.workers[uid] = _Worker(number, lease, asyncio.create_task(lease.run()))
         conditions = [
             {"type": kind, "status": "True"} for kind in ("Initialized", "ContainersReady", "Ready")
         ]
         await self._show(path, uid, {"phase": "Running", "conditions": conditions})
+        fleet.workers[uid].shown = True
 
     async def _image(self, path: str) -> str:
         """Of the pod's one container; empty where the pod has gone since."""
@@ -134,8 +144,12 @@ class Crew:
         return ""
 
     async def _show(self, path: str, uid: str, status: Json) -> None:
-        with contextlib.suppress(ClientError):  # it has gone since
+        try:
             await self._client.patch(f"{path}/status", {"metadata": {"uid": uid}, "status": status})
+        except ClientError as error:
+            if error.status >= 500:
+                raise
+            # It has gone since.
 
     async def _miss(self, fleet: _Fleet, uid: str, worker: _Worker) -> None:
         if worker.gone_since is None:

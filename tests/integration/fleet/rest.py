@@ -6,9 +6,10 @@ For comparing a fleet with itself after a detour: epoch, generations and version
 import asyncio
 from typing import Any
 
-from tests.integration.fleet.lives import FLEETS, Life, Snapshot, World
+from tests.integration.fleet.lives import FLEETS, STATEFUL_SETS, Life, Snapshot, World
 from tests.waiting import until
 
+_REPLICAS = ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas")
 _COUNTERS = {"generation", "observedGeneration", "epoch", "settings_version"}
 
 
@@ -18,19 +19,29 @@ async def at_rest(world: World, life: Life, replicas: int) -> Snapshot:
     async def settled() -> bool:
         fleet = await world.client.get(life.path(*FLEETS, "main"))
         status = fleet.get("status", {})
-        return bool(
+        reasons = {condition["type"]: condition["reason"] for condition in status.get("conditions", [])}
+        if not (
             status.get("observedGeneration") == fleet["metadata"]["generation"]
             and status["workers"]["summary"] == f"{replicas}/{replicas}"
             and status["workers"]["ready"] == status["workers"]["replicas"] == replicas
-            and {"Running", "Paused"} & {condition["reason"] for condition in status["conditions"]}
+            and reasons["Ready"] in {"Running", "Paused"}
+            and (reasons["Resizing"], reasons["Degraded"]) == ("Settled", "Healthy")
+        ):
+            return False
+        # The operator has done its part. The controllers may not even have seen what it asked for.
+        found = await world.client.get(life.path(*STATEFUL_SETS, "main"))
+        pods = found["status"]
+        return bool(
+            pods["observedGeneration"] == found["metadata"]["generation"]
+            and pods["currentRevision"] == pods["updateRevision"]
+            and {pods.get(kind, 0) for kind in _REPLICAS} == {replicas}
         )
 
     last: Snapshot = {}
     for _ in range(100):
-        await until(settled, f"{replicas} workers are all there is", 60)
+        await until(settled, f"{replicas} workers are all there is", 180)
         now = {part: _uncounted(value) for part, value in (await life.snapshot()).items()}
-        pods = now["statefulsets"]["main"]["status"]
-        if now == last and pods["currentRevision"] == pods["updateRevision"]:
+        if now == last:
             return now
         last = now
         await asyncio.sleep(0.7)

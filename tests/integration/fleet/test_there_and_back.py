@@ -1,5 +1,6 @@
 """A spec that goes A, B, A, and by way of others again: what stands is what a fresh A made; nothing is left of any B."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.integration.fleet.lives import SPEC, Life, World, difference
 from tests.integration.fleet.rest import at_rest
+from tests.integration.worker.fleet import about_noon
 
 Json = dict[str, Any]
 
@@ -14,6 +16,8 @@ _TEXTS = {
     "en.txt": "language: en\n== subject\nNews\n== first\nHello {{recipient_name}}\n== answer\nYes\n",
     "NOTES": "no certificate, and no worker reads it",
 }
+_ZONES = [about_noon(datetime.now(UTC) + timedelta(hours=hours))[0] for hours in (-1, 1)]
+"""As far from midnight as the zone of ``SPEC``: in one where the day turns, or the window ends, counts would move."""
 _SPECS = st.fixed_dictionaries(
     {
         "workers": st.fixed_dictionaries(
@@ -29,7 +33,7 @@ _SPECS = st.fixed_dictionaries(
     optional={
         "content": st.just({"templatesConfigMapRef": {"name": "main-texts"}}),
         "emailsPerMailboxPerDay": st.integers(1, 60),
-        "timeZone": st.sampled_from(["Europe/Berlin", "Asia/Tokyo"]),
+        "timeZone": st.sampled_from(_ZONES),
         "limits": st.fixed_dictionaries({"perMinute": st.integers(100, 200)}),
         "pacing": st.just({"cooldown": {"min": "3m", "max": "4m"}}),
         "paused": st.just(True),
