@@ -208,8 +208,7 @@ class Reconciler:
         """Status where it has changed, an event for each condition that turned."""
         fleet, generation = seen.fleet, seen.fleet["metadata"]["generation"]
         view, sizing, step = seen.view, decision.sizing, decision.resize
-        patience = self._settings.timing.rollout
-        rollout = readiness.rollout(stateful_set, view, patience) if view is not None else ""
+        rollout = await self._rollout(stateful_set, view)
         quota = foresight.quota_feasible(view, Rules.of(seen.spec.workers) if seen.spec else None)
         verdicts = {
             "Ready": readiness.ready(
@@ -243,6 +242,19 @@ class Reconciler:
         for turn in turns:
             _log.info("%s/%s: %s %s", self._namespace, self._name, turn.reason, turn.message)
             await self._tell(fleet, turn)
+
+    async def _rollout(self, stateful_set: Json | None, view: View | None) -> str:
+        """How far a replacement of pods is that explains who is away, see ``readiness.rollout``.
+
+        The StatefulSet was read before the rows, so a rollout that has begun since may have taken a worker already.
+        """
+        if view is None:
+            return ""
+        told = readiness.rollout(stateful_set, view, self._settings.timing.rollout)
+        if told or not view.silent:
+            return told
+        newest = await self._kube.get(kube.STATEFUL_SET, self._namespace, self._name)
+        return readiness.rollout(newest, view, self._settings.timing.rollout)
 
     async def _tell(self, fleet: Json, turn: Turn) -> None:
         """An event. One that cannot be posted ends no look: the status says the same."""

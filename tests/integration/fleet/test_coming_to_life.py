@@ -1,12 +1,16 @@
 """From a manifest to pods, a count in the database and a status that says so; and then nothing is written any more."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.cluster.control_plane import ControlPlane
-from tests.integration.fleet.scene import FLEETS, Scene, count_of, enrol, live, silence
+from tests.cluster.proxy import Exchange, Proxy, Reply
+from tests.integration.fleet.scene import FLEETS, Json, Scene, count_of, enrol, live, silence
+from tests.integration.worker.fleet import about_noon
 from tests.postgres.server import Postgres
 from tests.waiting import until
 from warmup_core import database
@@ -44,6 +48,8 @@ async def test_a_fleet_comes_to_life(scene: Scene, engine: AsyncEngine) -> None:
     await live(engine, 2)
     running = await scene.reason("Running")
     assert (running["status"], await count_of(engine)) == ("True", (2, 2))
+    # The StatefulSet's own count of its pods comes after them.
+    await until(lambda: scene.status()["workers"]["replicas"] == 2, "the pods are counted")
     status = scene.status()
     assert status["workers"] | {"ready": 0} == {
         "summary": "2/2",
@@ -65,7 +71,7 @@ async def test_a_fleet_comes_to_life(scene: Scene, engine: AsyncEngine) -> None:
     assert [event["note"] for event in scene.events("Resized")] == [
         "From 0 to 2 workers, epoch 2: all 2 workers are live."
     ]
-    assert [event["type"] for event in scene.events("Running")] == ["Normal"]
+    assert [event["type"] for event in await scene.told("Running")] == ["Normal"]
     assert scene.refusals() == []
 
 
@@ -73,10 +79,12 @@ async def test_an_idle_fleet_is_looked_at_and_nothing_is_written(scene: Scene, e
     await enrol(engine, 10)
     await live(engine, 1)
     scene.create_secrets()
-    # Over, so that no count moves.
-    scene.create_fleet(schedule={"to": "00:10"}, workers={"max": 1})
+    # Over, and midnight is far, so that no count moves.
+    zone, _ = about_noon(datetime.now(UTC))
+    scene.create_fleet(timeZone=zone, schedule={"to": "00:10"}, workers={"max": 1})
     await scene.start_operator()
     await scene.reason("Running")
+    await scene.told("Running")
     await until(lambda: scene.status()["workers"]["replicas"] == 1, "the pod is counted")
     await scene.look_again(2)
 
@@ -118,6 +126,49 @@ async def test_a_worker_that_falls_silent_is_named(scene: Scene, engine: AsyncEn
     await scene.reason("Running")
 
 
+async def test_a_rollout_that_begins_in_the_middle_of_a_look_explains_the_worker_that_it_has_taken(
+    scene: Scene, engine: AsyncEngine
+) -> None:
+    """The look has read the StatefulSet as it was before, and then the rows."""
+    await enrol(engine, 10)
+    await live(engine, 1, 2)
+    scene.create_secrets()
+    scene.create_fleet(workers={"replicas": 2})
+    read, go_on = asyncio.Event(), asyncio.Event()
+
+    async def holding(exchange: Exchange) -> Reply | None:
+        request = exchange.request
+        if request.write or not request.path.endswith("/statefulsets/main") or read.is_set():
+            return None
+        answer = await exchange.taken()
+        read.set()
+        await go_on.wait()
+        return answer
+
+    async with Proxy(scene.control_plane) as proxy:
+        scene.rights = proxy.kubeconfig(scene.rights, scene.directory / "behind-the-proxy")
+        await scene.start_operator(WARMUP_IDLE_SECONDS="3600")
+        await scene.reason("Running")
+        await until(lambda: scene.status()["workers"]["replicas"] == 2, "both pods are counted")
+        await scene.look_again(2)
+        proxy.faults.append(holding)
+        scene.merge(FLEETS, "warmupfleets", "main", {"metadata": {"annotations": {"test/touched": "now"}}})
+        await until(read.is_set, "a look has read the StatefulSet")
+        theirs = {"metadata": {"annotations": {"example.org/theirs": "yes"}}}
+        scene.merge("apis/apps/v1", "statefulsets", "main", {"spec": {"template": theirs}})
+
+        def rolls() -> bool:
+            status = (scene.stateful_set() or {})["status"]
+            return bool(status["updateRevision"] != status["currentRevision"])
+
+        await until(rolls, "the rollout has begun")
+        await silence(engine, 2)
+        go_on.set()
+        await scene.reason("RollingOut")
+        assert scene.events("WorkersDown") == []
+        scene.stop_operator()
+
+
 async def test_growing_and_shrinking_never_take_a_pod_from_a_worker_that_owns(
     scene: Scene, engine: AsyncEngine
 ) -> None:
@@ -137,11 +188,16 @@ async def test_growing_and_shrinking_never_take_a_pod_from_a_worker_that_owns(
     await scene.reason("Running")
     assert await count_of(engine) == (4, 3)
 
+    def asked() -> list[Json]:
+        return [write for write in scene.writes() if write["objectRef"]["resource"] == "statefulsets"]
+
+    before = len(asked())
     scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 1}}})
     await until(lambda: scene.replicas() == 1, "one pod is asked for")
     assert await count_of(engine) == (1, 4)
-    flip = scene.events("Resized")[-1]
-    lowered = [write for write in scene.writes() if write["objectRef"]["resource"] == "statefulsets"][-1]
+    [flip] = [event for event in scene.events("Resized") if event["note"].startswith("From 4 to 1 workers")]
+    # The audit log has a request when it has been answered, which is a moment after it was carried out.
+    [lowered] = await until(lambda: asked()[before:], "the lowering is in the audit log")
     assert flip["eventTime"] < lowered["requestReceivedTimestamp"]
 
     scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 0}}})
