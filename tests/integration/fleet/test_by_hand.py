@@ -3,18 +3,19 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.integration.fleet.scene import FLEETS, Scene, count_of, enrol, live
+from tests.integration.fleet.scene import FLEETS, Json, Scene, count_of, enrol, live
 from tests.waiting import until
 
 STATEFUL_SETS = "apis/apps/v1", "statefulsets", "main"
 
 
 async def running(scene: Scene, engine: AsyncEngine, workers: int = 2) -> None:
+    """No look comes by itself within the test, so what is put right is put right because a watch has told of it."""
     await enrol(engine, 10)
     await live(engine, *range(1, workers + 1))
     scene.create_secrets()
     scene.create_fleet(workers={"replicas": workers})
-    await scene.start_operator(WARMUP_IDLE_SECONDS="30")
+    await scene.start_operator(WARMUP_IDLE_SECONDS="3600")
     await scene.reason("Running")
 
 
@@ -26,7 +27,7 @@ async def _is_deleted(engine: AsyncEngine) -> bool:
 async def test_what_was_edited_by_hand_is_put_right_at_once(scene: Scene, engine: AsyncEngine) -> None:
     await running(scene, engine)
     scene.merge(*STATEFUL_SETS, {"spec": {"replicas": 0}})
-    await until(lambda: scene.replicas() == 2, "two pods are asked for again", 10)
+    await until(lambda: scene.replicas() == 2, "two pods are asked for again")
 
     def image() -> str:
         found = scene.stateful_set()
@@ -34,7 +35,7 @@ async def test_what_was_edited_by_hand_is_put_right_at_once(scene: Scene, engine
 
     right, containers = image(), [{"name": "worker", "image": "elsewhere/worker:1"}]
     scene.merge(*STATEFUL_SETS, {"spec": {"template": {"spec": {"containers": containers}}}})
-    await until(lambda: image() == right, "the image is the released one again", 10)
+    await until(lambda: image() == right, "the image is the released one again")
 
 
 async def test_what_others_add_is_theirs(scene: Scene, engine: AsyncEngine) -> None:
@@ -55,15 +56,16 @@ async def test_what_was_deleted_by_hand_is_made_again(scene: Scene, engine: Asyn
     await running(scene, engine)
     before = scene.stateful_set()
     assert before is not None
-    scene.delete(*STATEFUL_SETS)
+    # The StatefulSet last: it alone is watched, and the look that its end wakes makes again whatever is gone by then.
     for group, plural in ("api/v1", "services"), ("apis/policy/v1", "poddisruptionbudgets"):
         scene.delete(group, plural, "main-workers")
+    scene.delete(*STATEFUL_SETS)
 
     def again() -> bool:
         found = scene.stateful_set()
         return bool(found and found["metadata"]["uid"] != before["metadata"]["uid"])
 
-    await until(again, "another StatefulSet", 15)
+    await until(again, "another StatefulSet")
     await until(lambda: scene.get("api/v1", "services", "main-workers"), "the service")
     await until(lambda: scene.get("apis/policy/v1", "poddisruptionbudgets", "main-workers"), "the budget")
     assert scene.replicas() == 2
@@ -78,7 +80,7 @@ async def test_a_fleet_is_deleted_with_the_operator_gone(scene: Scene, engine: A
     assert not [key for key in fleet["metadata"].get("annotations", {}) if "kopf" in key or "warmup" in key]
     scene.delete(FLEETS, "warmupfleets", "main")
     assert scene.get(FLEETS, "warmupfleets", "main") is None
-    await until(lambda: scene.stateful_set() is None, "the garbage collector ended the StatefulSet", 90)
+    await until(lambda: scene.stateful_set() is None, "the garbage collector ended the StatefulSet", 180)
     await until(lambda: scene.items("api/v1", "pods") == [], "no pods")
 
     # Nobody marked the row: it still names the fleet that is gone. That keeps others off, and nobody who is made again.
@@ -145,6 +147,10 @@ async def test_two_operators_do_each_step_once(scene: Scene, engine: AsyncEngine
     await running(scene, engine)
     epoch = (await count_of(engine))[1]
     second = Scene(scene.control_plane, scene.namespace, scene.rights, scene.directory, scene.url)
+
+    def told() -> list[Json]:
+        return [event for event in scene.events("Resized") if "to 4 workers" in event["note"]]
+
     try:
         await second.start_operator()
         await live(engine, 3, 4)
@@ -154,8 +160,12 @@ async def test_two_operators_do_each_step_once(scene: Scene, engine: AsyncEngine
             return (await count_of(engine))[0] == 4
 
         await until(grown, "four workers")
+        # Whoever has turned the count tells of it afterwards, when the other may have written its status already.
+        await until(told, "the growth is told")
+        await scene.look_again(2)
+        await second.looked(await second.looks() + 2)
         await scene.reason("Running")
         assert await count_of(engine) == (4, epoch + 1)
-        assert len([event for event in scene.events("Resized") if "to 4 workers" in event["note"]]) == 1
+        assert len(told()) == 1
     finally:
         second.stop_operator()

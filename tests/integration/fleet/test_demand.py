@@ -123,7 +123,8 @@ async def test_a_hundred_thousand_mailboxes_of_a_thousand_users_are_counted_in_o
     row = await own(engine)
     await execute(
         engine,
-        "INSERT INTO quotas (day, mailbox_id, quota, spent, sent) SELECT fleet_day(), id, 30, id % 30, id % 30 FROM mailboxes",
+        "INSERT INTO quotas (day, mailbox_id, quota, spent, sent)"
+        f" SELECT DATE '{demand.today(row)}', id, 30, id % 30, id % 30 FROM mailboxes",
     )
     answer = await read(engine, row)
     assert answer.mailboxes.active == 100_000

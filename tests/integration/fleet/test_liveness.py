@@ -16,6 +16,15 @@ from tests.integration.fleet.scene import FLEETS, Scene, enrol, live
 from tests.waiting import until
 
 
+async def well(scene: Scene) -> None:
+    """Wait until the liveness probe passes."""
+
+    async def passes() -> bool:
+        return await scene.ask("/healthz") == (200, "ok\n")
+
+    await until(passes, "liveness is well", 120)
+
+
 async def test_it_fails_when_no_fleet_can_be_reconciled_and_recovers(
     scene: Scene, engine: AsyncEngine, control_plane: ControlPlane
 ) -> None:
@@ -25,7 +34,7 @@ async def test_it_fails_when_no_fleet_can_be_reconciled_and_recovers(
     scene.create_fleet()
     await scene.start_operator(WARMUP_STALE_SECONDS="4")
     await scene.reason("Running")
-    assert await scene.ask("/healthz") == (200, "ok\n")
+    await well(scene)  # not at once where four seconds have passed since the last look
     api_server = control_plane.programs["kube-apiserver"].pid
     os.kill(api_server, signal.SIGSTOP)
     try:
@@ -34,15 +43,11 @@ async def test_it_fails_when_no_fleet_can_be_reconciled_and_recovers(
             code, faults = await scene.ask("/healthz")
             return faults if code == 503 else None
 
-        faults = await until(failing, "liveness fails", 30)
+        faults = await until(failing, "liveness fails", 120)
         assert "no fleet has been reconciled for" in faults
     finally:
         os.kill(api_server, signal.SIGCONT)
-
-    async def well() -> bool:
-        return (await scene.ask("/healthz"))[0] == 200
-
-    await until(well, "liveness is well again", 40)
+    await well(scene)
 
 
 async def test_a_change_made_while_the_api_server_was_down_is_handled(
@@ -57,7 +62,7 @@ async def test_a_change_made_while_the_api_server_was_down_is_handled(
     control_plane.kill_api_server()
     control_plane.start_api_server()
     scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 2}}})
-    await until(lambda: scene.replicas() == 2, "the change came through", 40)
+    await until(lambda: scene.replicas() == 2, "the change came through", 180)
     assert scene.operator is not None
     assert scene.operator.poll() is None
 
@@ -83,11 +88,11 @@ async def test_a_namespace_that_is_deleted_takes_no_other_with_it(
 
     control_plane.request("DELETE", f"/api/v1/namespaces/{gone}")
     said = f"namespace {gone} is not served, the others are"
-    await until(lambda: said in scene.log.read_text(), "it is told", 40)
+    await until(lambda: said in scene.log.read_text(), "it is told", 180)
     for workers in (2, 3):
         scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": workers}}})
         await scene.counted(engine, workers)
-        assert await scene.ask("/healthz") == (200, "ok\n")
+        await well(scene)  # not while the list is ahead of a watch that is late
         assert 'reconcile_errors_total{reason="Forbidden"}' in (await scene.ask("/metrics"))[1]
         if workers == 2:
             scene.kill_operator()
@@ -100,7 +105,7 @@ async def test_it_ends_within_seconds_of_sigterm(scene: Scene) -> None:
     await scene.reason("SecretMissing")
     assert scene.operator is not None
     scene.operator.send_signal(signal.SIGTERM)
-    assert scene.operator.wait(5) == 0
+    assert scene.operator.wait(20) == 0, "a pod has thirty seconds"
 
 
 def test_a_wrong_environment_is_refused_whole() -> None:
@@ -109,7 +114,7 @@ def test_a_wrong_environment_is_refused_whole() -> None:
         env={"PATH": os.environ["PATH"], "WARMUP_LISTEN": "8080", "WARMUP_IDLE_SECONDS": "soon"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode == 1
     assert "WARMUP_LISTEN must be ADDRESS:PORT" in done.stderr
