@@ -25,7 +25,8 @@ from tests.cluster import debian, processes
 from tests.ports import free_port
 from tests.submission.authority import Authority
 
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
+_END_SECONDS = 60.0
 _NOBODY = 65_534
 
 _MAIN = """
@@ -174,6 +175,11 @@ class Postfix:
             found.append(mail)
         return found
 
+    def daemons(self) -> list[str]:
+        """The processes that work in the folder, by their folders there."""
+        links = [link for link in Path("/proc").glob("[0-9]*/cwd") if str(self.folder) in _target(link)]
+        return list(map(str, links))
+
     @property
     def _etc(self) -> str:
         return str(self.folder / "postfix")
@@ -214,7 +220,7 @@ class Postfix:
             (self.folder / secret).chmod(0o600)
 
     def _call(self, *command: str) -> str:
-        done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=300)
         if done.returncode:
             raise PostfixError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
         return done.stdout
@@ -240,7 +246,18 @@ class Postfix:
     def _end(self) -> None:
         for process in reversed(self._running.values()):
             processes.stop(process, 10)
+        # Postfix' master tells its daemons to end and does not wait for them.
+        deadline = time.monotonic() + _END_SECONDS
+        while self.daemons() and time.monotonic() < deadline:
+            time.sleep(0.05)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # it has ended
+        return ""
 
 
 def _environment() -> Mapping[str, str]:

@@ -40,15 +40,7 @@ def postfix() -> Iterator[Postfix]:
     accounts = [Account(it, it, password_of(it)) for it in ADDRESSES]
     with Postfix([*accounts, Account(BEYOND_ASCII, "joerg", password_of(BEYOND_ASCII))]) as server:
         yield server
-    left = [link for link in Path("/proc").glob("[0-9]*/cwd") if str(server.folder) in _target(link)]
-    assert not left, "a daemon outlives its server"
-
-
-def _target(link: Path) -> str:
-    try:
-        return str(link.readlink())
-    except OSError:  # it has ended
-        return ""
+    assert not server.daemons(), "a daemon outlives its server"
 
 
 async def joined(fleet: Fleet, postfix: Postfix) -> None:
@@ -104,14 +96,14 @@ async def test_what_postfix_delivers_is_what_the_ledger_says(
         started(environment(fleet, 1, UNHURRIED, WARMUP_TEMPLATES_DIR=texts), tmp_path / "1.log"),
         started(environment(fleet, 2, UNHURRIED, WARMUP_TEMPLATES_DIR=texts), tmp_path / "2.log"),
     ):
-        await fleet.mails("sent", 36, within=60)
+        await fleet.mails("sent", 36, within=180)
     assert (await fleet.states()).keys() <= {"sent", "failed"}, postfix.log
     expected = await ledger(fleet)
 
     def delivered() -> bool:
         return sum(len(postfix.mails(it.address)) for it in postfix.accounts) >= 36
 
-    await until(delivered, "Postfix has delivered them all", 60)
+    await until(delivered, "Postfix has delivered them all", 180)
     mails: dict[str, EmailMessage] = {}
     for account in postfix.accounts:
         for mail in postfix.mails(account.address):
@@ -148,7 +140,8 @@ async def test_what_postfix_delivers_is_what_the_ledger_says(
     beyond = [row for row in expected.values() if BEYOND_ASCII in (row.sender, row.recipient)]
     assert {row.sender for row in beyond} > {BEYOND_ASCII}
     assert {row.recipient for row in beyond} > {BEYOND_ASCII}
-    assert "sasl_username=joerg" in postfix.log
+    # Its daemons hand their lines to another one, which writes them when it comes to it.
+    await until(lambda: "sasl_username=joerg" in postfix.log, "the log tells of the login", 60)
     assert "sasl_method=PLAIN" in postfix.log
 
 
@@ -173,9 +166,9 @@ async def test_what_postfix_and_dovecot_refuse_is_understood(fleet: Fleet, postf
         id=ids[1],
     )
     async with fleet.worker(timing=UNHURRIED):
-        await fleet.mails("sent", 2, within=30)
+        await fleet.mails("sent", 2, within=120)
         await until(
-            lambda: fleet.rows("SELECT 1 FROM mailboxes HAVING count(hold_reason) = 2"), "two are held", 30
+            lambda: fleet.rows("SELECT 1 FROM mailboxes HAVING count(hold_reason) = 2"), "two are held", 120
         )
     reasons = {row.id: row.hold_reason for row in await fleet.rows("SELECT id, hold_reason FROM mailboxes")}
     assert "535 5.7.8 Error: authentication failed" in reasons[ids[0]]
