@@ -7,6 +7,7 @@ whose workers are real processes. Replaced is what the page says that a reader r
 import asyncio
 import os
 import sys
+import urllib.error
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.ports import free_port
 from tests.postgres.server import Postgres
 from tests.submission.accounts import table
 from tests.submission.server import Submission
-from tests.waiting import minding
+from tests.waiting import minding, until
 
 NOT_RUN = {
     "README.md": ["`make demo` has a test of its own (tests/end_to_end), `make test` is the suite itself"],
@@ -32,6 +33,7 @@ NOT_RUN = {
 }
 ON_ONE_MACHINE = "make try"
 """Begins the blocks that tests/end_to_end/test_try.py runs."""
+FLEETS = "/apis/warmupfleet.io/v1alpha1/warmupfleets"
 PASSWORDS = {"ann@tea.example": "her-app-password", "ben@coffee.example": "his-app-password"}
 
 
@@ -87,7 +89,7 @@ class Desk:
             "bash", "-euc", block, cwd=self.folder, env=self._environment,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        out, error = await asyncio.wait_for(shell.communicate(), 150)
+        out, error = await asyncio.wait_for(shell.communicate(), 400)
         assert shell.returncode == 0, f"{block}\n{out.decode()}\n{error.decode()}"
         return out.decode()
 
@@ -136,15 +138,29 @@ async def test_the_quick_start_from_helm_to_the_first_mail_and_away_again(
         with ExitStack() as stack:
             await desk.type(install)
             desk.start_operator(stack)
+            # Who types takes seconds from block to block; a kind that has just been made is not served at once.
+            await until(lambda: _served(cluster), "the API server has the kind", 120)
             for block in blocks_between:
                 said = await desk.type(block)
             assert "2 added" in said
-            await submission.journal.until("accepted", len(PASSWORDS), 60)
+            await until(
+                lambda: {it.mail_from for it in submission.journal.accepted} == PASSWORDS.keys(),
+                "a mail of each",
+                180,
+            )
             said = await desk.type(watch)
-            assert {it.mail_from for it in submission.journal.accepted} == PASSWORDS.keys()
             heading, fleet, *_ = (line for line in said.splitlines() if not line.startswith("warmupfleet"))
             assert heading.split()[0] == "NAME"
             assert fleet.split()[0] == "main"
             assert all(address in said for address in PASSWORDS)
         await desk.type(leave)
-    assert cluster.request("GET", "/apis/warmupfleet.io/v1alpha1/warmupfleets")["items"] == []
+    assert cluster.request("GET", FLEETS)["items"] == []
+
+
+def _served(cluster: ControlPlane) -> bool:
+    try:
+        cluster.request("GET", FLEETS)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
+    return True
