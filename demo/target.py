@@ -19,7 +19,7 @@ IMAGES = ("warmup-operator", "warmup-worker", "warmup-demo")
 class Target(Protocol):
     """A cluster that pulls or already holds the three images."""
 
-    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 300) -> str:
         """Run kubectl to its end; its output. Raises with what it said."""
 
     def helm(self, *arguments: str, timeout: float = 300) -> str:
@@ -35,7 +35,7 @@ class OwnNode:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 300) -> str:
         """Run kubectl beside the node."""
         return self._node.kubectl(*arguments, stdin=stdin, timeout=timeout)
 

@@ -125,7 +125,7 @@ class Node:
             *(str(word) for word in argv),
         ]
 
-    def exec(self, *argv: str | Path, stdin: str | None = None, timeout: float = 120) -> str:
+    def exec(self, *argv: str | Path, stdin: str | None = None, timeout: float = 300) -> str:
         """Run `argv` beside the node; its standard output. What it wrote besides is in the error."""
         try:
             done = subprocess.run(
@@ -144,7 +144,7 @@ class Node:
             )
         return done.stdout
 
-    def kubectl(self, *arguments: str | Path, stdin: str | None = None, timeout: float = 120) -> str:
+    def kubectl(self, *arguments: str | Path, stdin: str | None = None, timeout: float = 300) -> str:
         return self.exec("kubectl", *arguments, stdin=stdin, timeout=timeout)
 
     def helm(self, *arguments: str | Path, timeout: float = 300) -> str:

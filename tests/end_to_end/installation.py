@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from demo import cluster
 from demo.cluster import CHART, FLEET
@@ -26,15 +26,18 @@ from tests.end_to_end.policies import TABLES, Guarded, guarded
 from tests.end_to_end.watched import Watched, watch
 from tests.waiting import until
 
+T = TypeVar("T")
+
 QUOTA = 72
 """Mails a mailbox and hour: four a second with the 200 of the example, each a second at the server."""
-SCRAPED_SECONDS = 2
+SCRAPED_SECONDS = 5
 _SHARED = (
     "sum(warmup_worker_mailboxes) == scalar(max(warmup_fleet_mailboxes))"
     " and sum(warmup_worker_due) == scalar(max(warmup_fleet_mails_due))"
 )
 """Each worker is scraped at a moment of its own: of two beside a flip one tells of before, one of after."""
 ASKED = (
+    _SHARED,
     "warmup_operator_fleets",
     "warmup_fleet_mailboxes",
     "warmup_worker_build_info",
@@ -43,10 +46,13 @@ ASKED = (
     "count by (__name__) ({__name__=~'warmup_.+'})",
 )
 """Of Prometheus, after the scale."""
+HEALTHY = {"Ready": "True", "QuotaFeasible": "True", "DatabaseReachable": "True", "Degraded": "False"}
+"""Conditions of a fleet in which nothing is wrong. A machine that stands still for seconds makes it say otherwise for moments."""
+_POSTGRES = 5432
 _PATIENCE = 240
 """Seconds for a step that takes ten on a machine with nothing else to do."""
 RELEASE, MAIL = ("-n", OPERATOR_NAMESPACE), ("-n", NAMESPACE)
-WORKERS = "app.kubernetes.io/name=warmup-worker"
+OPERATOR, WORKERS = "app.kubernetes.io/name=warmup-fleet", "app.kubernetes.io/name=warmup-worker"
 OF_HELM, OF_OPERATOR = (f"app.kubernetes.io/managed-by={name}" for name in ("Helm", "warmup-fleet"))
 _YESTERDAY = """
 INSERT INTO quotas (day, mailbox_id, quota, spent, sent)
@@ -146,28 +152,33 @@ class Installation:
         """By Prometheus, of what the chart installed."""
         with self._progress.step("Prometheus"):
             self._monitoring.wait()
-            _at_last(lambda: self._monitoring.targets() and not self._monitoring.unsettled())
-        return self._monitoring.targets()
+            return _at_last(self._monitoring.targets, self._all_scraped)
+
+    def _all_scraped(self, targets: list[Target]) -> bool:
+        """Whether Prometheus has found every pod of ours, and its last look at each was answered."""
+        pods = self.names("pods", *MAIL, "-l", WORKERS), self.names("pods", *RELEASE, "-l", OPERATOR)
+        return len(targets) == sum(map(len, pods)) and all(it.health == "up" for it in targets)
 
     def watched(self) -> Watched:
         """By Prometheus, so far."""
         with self._progress.step("Prometheus"):
             self._monitoring.reload()
-            # Moments after a resize a mailbox may still have a mail in flight at its owner of before. The operator sees its end
-            # with its next look, Prometheus with its next scrape, the alert with its next evaluation: half a minute each.
-            _at_last(self._settled, seconds=120.0)
             found = json.loads(
                 self.kubectl("get", "configmap", *RELEASE, "warmup-fleet-dashboard", "-o", "json")
             )
             dashboard = json.loads(found["data"]["warmup-fleet.json"])
-            return watch(self._monitoring, dashboard, ASKED, self._began, time.time(), SCRAPED_SECONDS)
-
-    def _settled(self) -> bool:
-        """Whether every target was scraped since the last resize, and no alert's expression holds."""
-        [shared] = self._monitoring.ask(("query", [("query", _SHARED)]))
-        return bool(shared["result"]) and not self._monitoring.unsettled()
+            # Moments after a resize a mailbox may still have a mail in flight at its owner of before. The operator sees its end
+            # with its next look, Prometheus with its next scrape, the alert with its next evaluation: half a minute each.
+            return _at_last(
+                lambda: watch(self._monitoring, dashboard, ASKED, self._began, time.time(), SCRAPED_SECONDS),
+                lambda seen: bool(seen.series[_SHARED]) and seen.quiet and self._all_scraped(seen.targets),
+                seconds=240.0,
+            )
 
     def conditions(self) -> dict[str, str]:
+        return _at_last(self._conditions, lambda found: HEALTHY.items() <= found.items())
+
+    def _conditions(self) -> dict[str, str]:
         fleet = json.loads(self.kubectl("get", "warmupfleet", *MAIL, FLEET, "-o", "json"))
         return {it["type"]: it["status"] for it in fleet["status"]["conditions"]}
 
@@ -184,7 +195,7 @@ class Installation:
                 ),
                 *cluster.settings(watchNamespaces=[NAMESPACE], networkPolicy={"enabled": True}),
             )
-            self.accepted["operator"] = self.count()
+            self.mails_flow("operator")
             return self._rolled_out(new["warmup-worker"], "upgrade")
 
     def roll_back(self) -> dict[str, set[str]]:
@@ -200,7 +211,7 @@ class Installation:
         self._wait("rollout", "status", *MAIL, f"statefulset/{FLEET}")
         self.mails_flow(step)
         return {
-            "operator": self._images(*RELEASE, "-l", "app.kubernetes.io/name=warmup-fleet"),
+            "operator": self._images(*RELEASE, "-l", OPERATOR),
             "worker": self._images(*MAIL, "-l", WORKERS),
         }
 
@@ -219,13 +230,30 @@ class Installation:
 
     def guarded(self) -> dict[str, Guarded]:
         """Each NetworkPolicy, as NAMESPACE/NAME, and what the pods that it picks do."""
+        with self._progress.step("NetworkPolicies"):
+            asyncio.run(until(self._none_leaves, "no pod is on its way out", _PATIENCE, pause=0.5))
+            return _at_last(
+                self._guarded, lambda found: all(_POSTGRES in it.reached for it in found.values())
+            )
+
+    def _none_leaves(self) -> bool:
+        pods = [
+            pod
+            for namespace in (RELEASE, MAIL)
+            for pod in json.loads(self.kubectl("get", "pods", *namespace, "-o", "json"))["items"]
+        ]
+        return not any("deletionTimestamp" in pod["metadata"] for pod in pods)
+
+    def _guarded(self) -> dict[str, Guarded]:
         found = {}
         for policy in json.loads(self.kubectl("get", "networkpolicies", "-A", "-o", "json"))["items"]:
             name, namespace = policy["metadata"]["name"], policy["metadata"]["namespace"]
             labels = policy["spec"]["podSelector"]["matchLabels"]
             selector = ",".join(f"{key}={value}" for key, value in labels.items())
             pods = self.names("pods", "-n", namespace, "-l", selector)
-            tables = {pod: self.kubectl("exec", "-n", namespace, pod, "--", "cat", *TABLES) for pod in pods}
+            # A kernel without IPv6 has one of the tables.
+            there = ("sh", "-c", f"cat {' '.join(TABLES)} 2>/dev/null || true")
+            tables = {pod: self.kubectl("exec", "-n", namespace, pod, "--", *there) for pod in pods}
             found[f"{namespace}/{name}"] = guarded(policy["spec"], tables)
         return found
 
@@ -243,14 +271,12 @@ class Installation:
     def behind(self) -> int:
         """As the status has it, once nothing is behind or after a while."""
         figure = ("get", "warmupfleet", *MAIL, FLEET, "-o", "jsonpath={.status.today.behind}")
-        _at_last(lambda: self.kubectl(*figure) == "0")
-        return int(self.kubectl(*figure))
+        return _at_last(lambda: int(self.kubectl(*figure)), lambda behind: behind == 0, seconds=_PATIENCE)
 
     def uninstall(self) -> str:
         with self._progress.step("helm uninstall"):
             said = self._node.helm("uninstall", "warmup-fleet", *RELEASE, "--wait")
-            operator = ("--for=delete", "pod", "-l", "app.kubernetes.io/name=warmup-fleet")
-            self._wait("wait", *RELEASE, *operator)
+            self._wait("wait", *RELEASE, "--for=delete", "pod", "-l", OPERATOR)
             self.mails_flow("uninstall")
         return said
 
@@ -294,10 +320,17 @@ class Installation:
         return self.names(",".join(_KINDS), "-A", "-l", label)
 
 
-def _at_last(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Back once it holds, or after a while: that it does is for the tests to judge."""
+def _at_last(look: Callable[[], T], holds: Callable[[T], bool], seconds: float = 120.0) -> T:
+    """What is seen once that holds, or after a while: that it does is for the tests to judge."""
+    seen: list[T] = []
+
+    def looked() -> bool:
+        seen[:] = [look()]
+        return holds(seen[0])
+
     with contextlib.suppress(AssertionError):
-        asyncio.run(until(condition, "it holds", seconds, pause=1.0))
+        asyncio.run(until(looked, "it holds", seconds, pause=1.0))
+    return seen[0]
 
 
 def _manifest() -> dict[str, Any]:

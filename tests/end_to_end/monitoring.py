@@ -40,7 +40,7 @@ opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 answers = []
 for path in json.load(sys.stdin):
     try:
-        with opener.open(sys.argv[1] + path, timeout=20) as answer:
+        with opener.open(sys.argv[1] + path, timeout=60) as answer:
             answers.append(json.load(answer)["data"])
     except urllib.error.HTTPError as error:
         sys.exit(f"{path}: {error.read().decode()}")
@@ -74,6 +74,8 @@ class Monitoring:
         files = [f"--filename={definitions}/{_PREFIX}{kind}.yaml" for kind in _KINDS]
         # From the server's side: client-side apply would keep a copy of each in an annotation, which has no room for it.
         self._node.kubectl("apply", "--server-side", *files)
+        # What is applied too early after its kind is refused, and Helm does not ask again.
+        self._node.kubectl("wait", "--for=condition=Established", *files, "--timeout=240s")
         self._node.kubectl("apply", f"--filename={_HERE}/monitoring.yaml")
 
     def install_prometheus(self) -> None:
@@ -99,19 +101,13 @@ class Monitoring:
         [found] = self.ask(("targets", [("state", "active")]))
         return sorted(map(_target, found["activeTargets"]))
 
-    def unsettled(self) -> list[str]:
-        """Targets that were not scraped yet, and alerts whose expression holds."""
-        [rules] = self.ask(("rules", [("type", "alert")]))
-        alerts = [rule for group in rules["groups"] for rule in group["rules"]]
-        late = [str(target) for target in self.targets() if target.health != "up"]
-        return late + [rule["name"] for rule in alerts if rule["state"] != "inactive"]
-
     def reload(self) -> None:
-        """Have the kubelet look at Prometheus' volumes now, and wait until it scrapes what the monitors say."""
-        self._node.kubectl("annotate", "--overwrite", *_POD, f"looked-at={time.time()}")
-        asyncio.run(until(self._reloaded, "Prometheus has its configuration", 90.0, pause=1.0))
+        """Have the kubelet look at Prometheus' volumes until Prometheus scrapes what the monitors say."""
+        asyncio.run(until(self._reloaded, "Prometheus has its configuration", 240.0, pause=2.0))
 
     def _reloaded(self) -> bool:
+        # Each time: the operator may write the configuration after the kubelet has looked.
+        self._node.kubectl("annotate", "--overwrite", *_POD, f"looked-at={time.time()}")
         [status] = self.ask(("status/config", []))
         text = self._node.kubectl("get", *_CONFIGURATION, "--output=jsonpath={.data.prometheus\\.yaml\\.gz}")
         wanted = yaml.safe_load(gzip.decompress(base64.b64decode(text)))

@@ -6,8 +6,9 @@ import pytest
 
 from demo.accounting import account
 from demo.target import NAMESPACE, OPERATOR_NAMESPACE
-from tests.end_to_end.installation import QUOTA
+from tests.end_to_end.installation import HEALTHY, QUOTA
 from tests.end_to_end.life import Life
+from warmup_core.types import MailState
 
 pytestmark = pytest.mark.node
 
@@ -16,11 +17,12 @@ CRD = "customresourcedefinition.apiextensions.k8s.io/warmupfleets.warmupfleet.io
 
 def test_nothing_is_lost_and_nothing_sent_twice(life: Life) -> None:
     """Through three rollouts, a resize, the operator's end and the fleet's own."""
-    rows = Counter(row.sender for row in life.ledger)
+    # A claim that grew too old before its mail was begun is a row that failed, and another row stands for the mail.
+    rows = Counter(row.sender for row in life.ledger if row.state is not MailState.FAILED)
     drawn = account(life.log, life.ledger, rows)
     assert drawn.discrepancies == ()
     assert (drawn.duplicates, drawn.lost, drawn.in_doubt) == (0, 0, 0)
-    assert drawn.sent == len(life.log) == len(life.ledger)
+    assert drawn.sent == len(life.log) == rows.total()
     assert drawn.workers == 3
     assert max(rows.values()) <= QUOTA
 
@@ -34,8 +36,7 @@ def test_mails_flow_through_every_step(life: Life) -> None:
 
 
 def test_a_fleet_is_ready_and_the_release_tests_itself(life: Life) -> None:
-    wanted = {"Ready": "True", "QuotaFeasible": "True", "DatabaseReachable": "True", "Degraded": "False"}
-    assert wanted.items() <= life.conditions.items()
+    assert HEALTHY.items() <= life.conditions.items()
     assert "the operator is ready: ok" in life.helm_test
 
 

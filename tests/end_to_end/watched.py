@@ -42,12 +42,20 @@ class Watched:
     """What each variable of the dashboard can be."""
     shown: list[Shown]
 
+    @property
+    def quiet(self) -> bool:
+        """Whether every alert was evaluated and the expression of none holds."""
+        return all(it == ("ok", "inactive") for it in self.alerts.values())
+
 
 def watch(
     monitoring: Monitoring, dashboard: Json, asked: Sequence[str], since: float, now: float, interval: float
 ) -> Watched:
-    """Ask. ``since`` and ``now``: seconds since the epoch; ``interval``: seconds from one scrape to the next."""
-    instants = monitoring.ask(*(("query", [("query", it)]) for it in asked))
+    """Ask. ``since`` and ``now``: seconds since the epoch; ``interval``: seconds from one scrape to the next.
+
+    All that has no range is asked of one instant, so that no scrape comes between two answers.
+    """
+    instants = monitoring.ask(*(_at(it, now) for it in asked))
     [rules] = monitoring.ask(("rules", [("type", "alert")]))
     chosen: dict[str, list[str]] = {}
     for variable in dashboard["templating"]["list"]:
@@ -98,9 +106,13 @@ def _values_of(query: str) -> Question:
 
 def _question(target: Json, expression: str, since: float, now: float) -> Question:
     if target["instant"]:
-        return "query", [("query", expression)]
+        return _at(expression, now)
     when = [("start", str(since)), ("end", str(now)), ("step", str(_STEP_SECONDS))]
     return "query_range", [("query", expression), *when]
+
+
+def _at(expression: str, now: float) -> Question:
+    return "query", [("query", expression), ("time", str(now))]
 
 
 def _shown(panel: str, legend: str, series: Sequence[Json]) -> Shown:
