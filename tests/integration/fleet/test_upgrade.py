@@ -13,31 +13,35 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.cluster.control_plane import SERVER_SIDE_APPLY, TEST_KUBELET, ControlPlane
+from tests.cluster.control_plane import TEST_KUBELET, ControlPlane
 from tests.cluster.kubelet import Kubelet
 from tests.integration.fleet import next_release
 from tests.integration.fleet.scene import Scene, count_of
 from tests.integration.fleet.sending import PATIENT, Sending, pod_environment
+from tests.integration.fleet.test_older_crd import bring, served
+from tests.integration.fleet.test_resource import MINIMAL
 from tests.submission.server import Submission
 from tests.waiting import until
-from warmup_core import crd
 
 WORKERS = 3
-_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 Define = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture
-async def define(control_plane: ControlPlane, installed: str) -> AsyncIterator[Define]:
-    """Server-side apply a CRD, as an upgrade of the chart does; afterwards this release's stands again."""
+async def define(control_plane: ControlPlane, installed: str, namespace: str) -> AsyncIterator[Define]:
+    """Server-side apply a CRD, as an upgrade of the chart does; afterwards this release's stands again, and is served."""
+    whole = served(control_plane)
+    yield lambda manifest: bring(control_plane, manifest)
+    bring(control_plane, whole)
+    probe = {"apiVersion": "warmupfleet.io/v1alpha1", "kind": "WarmupFleet", "metadata": {"name": "probe"}}
+    path = f"/apis/warmupfleet.io/v1alpha1/namespaces/{namespace}/warmupfleets?dryRun=All"
 
-    def apply(manifest: dict[str, Any]) -> None:
-        path = f"{_CRDS}/{manifest['metadata']['name']}?fieldManager=upgrade&force=true"
-        control_plane.request("PATCH", path, manifest, SERVER_SIDE_APPLY)
+    def forgotten() -> bool:
+        made = control_plane.request("POST", path, {**probe, "spec": MINIMAL})
+        return "courtesy" not in made["spec"]["recipients"]
 
-    yield apply
-    apply(crd.build())
+    await until(forgotten, "the next release's field is served no more")
 
 
 async def test_an_upgrade_under_load_stops_no_worker_and_sends_nothing_twice(
