@@ -9,7 +9,7 @@ from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.authorization.endpoint import TokenEndpoint, client_context
-from tests.integration.worker.fleet import KEYS, QUICK, Fleet, as_database
+from tests.integration.worker.fleet import KEYS, PATIENT, Fleet, as_database
 from tests.submission.server import Submission
 from warmup_core import enrolment, mailboxes
 from warmup_core.credentials import Sealed, Tokens
@@ -40,7 +40,7 @@ class OAuthFleet(Fleet):
         self.endpoint = endpoint
         self.applications: Mapping[str, Application] = {"google": endpoint.application()}
 
-    def settings(self, number: int = 1, timing: Timing = QUICK, **changes: object) -> WorkerSettings:
+    def settings(self, number: int = 1, timing: Timing = PATIENT, **changes: object) -> WorkerSettings:
         return super().settings(number, timing, **{"applications": lambda: self.applications, **changes})
 
     async def consent(self, count: int, users: int = 2, application: str = "google") -> list[Account]:
@@ -73,7 +73,7 @@ class OAuthFleet(Fleet):
         return KEYS.open_tokens(row.address, Sealed(row.key_id, row.nonce, row.ciphertext))
 
     @asynccontextmanager
-    async def process(self, timing: Timing = QUICK) -> AsyncIterator[TokenSource]:
+    async def process(self, timing: Timing = PATIENT) -> AsyncIterator[TokenSource]:
         """A token source with a way to the database of its own, as another process would have."""
         database = as_database(self.url)
         outcomes = Counter("refreshes", "By outcome.", ["outcome"], registry=None)

@@ -5,7 +5,7 @@ import ssl
 import pytest
 
 from tests.integration.oauth.fleet import OAuthFleet
-from tests.integration.worker.fleet import KEYS, QUICK, password_of
+from tests.integration.worker.fleet import KEYS, PATIENT, password_of
 from tests.submission.accounts import derived
 from tests.submission.authority import Authority
 from tests.submission.server import Submission
@@ -37,7 +37,7 @@ async def test_the_issuer_and_the_end_are_named_and_the_login_is_not_sent(
             1, 1, "a@corp.example", "127.0.0.1", port, security, "a@corp.example", None, True, None, sealed()
         )
         context = trusted.client_context()
-        logins = Logins(lambda: KEYS, source, lambda: context, QUICK, "client.example")
+        logins = Logins(lambda: KEYS, source, lambda: context, PATIENT, "client.example")
         for _ in range(2):
             with pytest.raises(NotConnected) as caught:
                 await logins.open(box, LOOPBACK)
@@ -52,7 +52,7 @@ async def test_the_issuer_and_the_end_are_named_and_the_login_is_not_sent(
         if not expired:
             believed = corporate.client_context()
             (
-                await Logins(lambda: KEYS, source, lambda: believed, QUICK, "c.example").open(box, LOOPBACK)
+                await Logins(lambda: KEYS, source, lambda: believed, PATIENT, "c.example").open(box, LOOPBACK)
             ).close()
 
 
@@ -76,7 +76,7 @@ async def test_a_context_that_does_not_verify_never_logs_in(fleet: OAuthFleet) -
     )
     async with fleet.process() as source:
         with pytest.raises(NotConnected, match="the connection is not secured; the login is not sent"):
-            await Logins(lambda: KEYS, source, lambda: unverified, QUICK, "client.example").open(
+            await Logins(lambda: KEYS, source, lambda: unverified, PATIENT, "client.example").open(
                 box, LOOPBACK
             )
     assert server.journal.of("auth") == []

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.integration.worker.fleet import QUICK, password_of
+from tests.integration.worker.fleet import PATIENT, password_of
 from tests.submission import faults
 from tests.submission.accounts import derived
 from tests.submission.faults import Step
@@ -43,7 +43,7 @@ async def log_in(server: Submission, login: Bearer | Login) -> Session:
         context=server.authority.client_context(),
         allowed=parse_networks(["127.0.0.0/8"]),
         local_hostname="client.example",
-        timing=QUICK,
+        timing=PATIENT,
     )
 
 

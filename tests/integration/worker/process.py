@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.cluster import processes
-from tests.integration.worker.fleet import KEY_LINE, QUICK, Fleet
+from tests.integration.worker.fleet import KEY_LINE, PATIENT, Fleet
 from tests.waiting import minding, until
 from warmup_worker.timing import Timing
 
 
-def environment(fleet: Fleet, number: int = 1, timing: Timing = QUICK, /, **more: str) -> dict[str, str]:
+def environment(fleet: Fleet, number: int = 1, timing: Timing = PATIENT, /, **more: str) -> dict[str, str]:
     """What a pod would be given."""
     return {
         "PATH": os.environ["PATH"],
@@ -27,7 +27,7 @@ def environment(fleet: Fleet, number: int = 1, timing: Timing = QUICK, /, **more
         "WARMUP_SMTP_CA_FILE": str(fleet.ca_file),
         "WARMUP_TELEMETRY_HOST": "127.0.0.1",
         "WARMUP_TELEMETRY_PORT": "0",
-        "WARMUP_GRACE_SECONDS": "5",
+        "WARMUP_GRACE_SECONDS": "30",
         "WARMUP_TIMING": json.dumps(asdict(timing)),
         **more,
     }
@@ -50,7 +50,7 @@ class Process:
         """End it without a word and wait until it is gone."""
         self.may_end = True
         self.popen.kill()
-        self.popen.wait(10)
+        self.popen.wait(60)
 
     def text(self) -> str:
         """What it has logged so far."""
@@ -58,7 +58,7 @@ class Process:
 
     async def address(self) -> str:
         """Where its own server listens, such as 127.0.0.1:34567, once it has said so."""
-        await until(lambda: "telemetry on" in self.text(), "its port", 30)
+        await until(lambda: "telemetry on" in self.text(), "its port")
         return self.text().partition("telemetry on ")[2].partition('"')[0]
 
     def fault(self) -> str | None:
@@ -80,4 +80,4 @@ def started(environ: Mapping[str, str], log: Path) -> Iterator[Process]:
         with minding(process.fault):
             yield process
     finally:
-        processes.stop(process.popen, 15)
+        processes.stop(process.popen, 40)

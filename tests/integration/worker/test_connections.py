@@ -71,10 +71,13 @@ async def test_many_workers_at_once_all_come_in_and_stay_within_the_budget(small
             await running.enter_async_context(small.worker(number, Timing()))
             for number in range(1, count + 1)
         ]
-        await small.mails("sent", count, within=60)
-        assert all(it.report.readiness().ready for it in workers)
+        await small.mails("sent", count, within=180)
+        await until(lambda: all(it.report.readiness().ready for it in workers), "all are ready")
         ended.set()
         await counting
+        most = max(
+            most, await held(small)
+        )  # no count may have come just between the last login and the last mail
         assert count <= most <= budget - APART
     await small.adds_up()
 
@@ -85,12 +88,12 @@ async def test_a_worker_takes_its_share_and_gives_back_when_others_come(small: F
 
         async def all_busy(workers: list[Engine]) -> int:
             """The connections while every worker has more to do than it has connections."""
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 await asyncio.gather(*(idle(it) for it in workers for _ in range(MOST)))
             return await held(small)
 
         async def idle(worker: Engine) -> None:
-            async with worker._database.transaction(20) as connection:
+            async with worker._database.transaction(120) as connection:
                 await connection.exec_driver_sql("SELECT pg_sleep(0.2)")
 
         workers = [await running.enter_async_context(small.worker(1, UNHURRIED))]

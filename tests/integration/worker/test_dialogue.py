@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from aiosmtplib.auth import auth_plain_encode
 
-from tests.integration.worker.fleet import QUICK, password_of
+from tests.integration.worker.fleet import PATIENT, QUICK, password_of
 from tests.ports import free_port
 from tests.submission import faults
 from tests.submission.accounts import derived
 from tests.submission.authority import Authority
-from tests.submission.faults import Step
+from tests.submission.faults import Exchange, Step
 from tests.submission.server import Submission
 from warmup_core.types import MailState, Refused
 from warmup_worker.content import Mail
@@ -24,6 +24,7 @@ from warmup_worker.mailer import Mailer, Verdict
 from warmup_worker.network import parse_networks
 from warmup_worker.sasl import Login
 from warmup_worker.session import NotConnected, Server, Session
+from warmup_worker.timing import Timing
 from warmup_worker.trust import Secured, trusted_authorities
 
 ADDRESS = "ann@orchard.example"
@@ -31,7 +32,7 @@ MAIL = Mail(
     ADDRESS, "ben@depot.example", "<1@orchard.example>", b"Message-ID: <1@orchard.example>\r\n\r\nhello\r\n"
 )
 LOOPBACK = parse_networks(["127.0.0.0/8"])
-UNLESS_FOR_EVER = 15.0
+UNLESS_FOR_EVER = 120.0
 """Seconds: no test is decided by less, a wait without an end is by this."""
 
 
@@ -44,6 +45,7 @@ async def open_session(
     *,
     context: ssl.SSLContext | None = None,
     password: str = password_of(ADDRESS),
+    timing: Timing = PATIENT,
     **changes: object,
 ) -> Session:
     where = replace(Server(server.host, server.port, "starttls"), **changes)  # type: ignore[arg-type]
@@ -53,7 +55,7 @@ async def open_session(
         context=context or context_of(server),
         allowed=LOOPBACK,
         local_hostname="client.example",
-        timing=QUICK,
+        timing=timing,
     )
 
 
@@ -190,15 +192,27 @@ async def test_a_reply_that_comes_later_than_the_dialogues_deadline_is_still_awa
     submission: Submission,
 ) -> None:
     """F17: the deadline ends at the dot."""
-    submission.faults[Step.REPLY] = faults.delay(QUICK.dialogue + 0.5)
-    verdict, _ = await deliver(submission)
+    now = asyncio.get_running_loop().time
+    for seconds in (0.5, 4.0, 30.0):
+        session = await open_session(submission)
+        session.deadline = deadline = now() + seconds
+
+        async def late(_: Exchange, deadline: float = deadline) -> str | None:
+            await asyncio.sleep(max(0.0, deadline - now()) + 0.2)
+            return None
+
+        submission.faults[Step.REPLY] = late
+        verdict = await Mailer(session).deliver(MAIL, lambda: 0.0)
+        await session.quit()
+        if session.dotted is not None:  # else the machine stood still for that long before the dot
+            break
     assert verdict.state is MailState.SENT
 
 
 async def test_no_reply_to_the_dot_for_too_long_is_in_doubt(submission: Submission) -> None:
     submission.faults[Step.REPLY] = faults.silence
     session = await open_session(submission)
-    session.timing = replace(QUICK, reply=0.3)
+    session.timing = replace(PATIENT, reply=0.3)
     verdict = await Mailer(session).deliver(MAIL, lambda: 0.0)
     assert (verdict.state, verdict.reply) == (MailState.IN_DOUBT, "no reply to the dot: no answer in time")
 
@@ -210,9 +224,14 @@ async def test_one_deadline_for_the_whole_dialogue_up_to_the_dot(submission: Sub
     async with asyncio.timeout(UNLESS_FOR_EVER):
         if step is Step.CONNECT:
             with pytest.raises(NotConnected, match="no answer in time"):
-                await open_session(submission)
+                await open_session(submission, timing=replace(PATIENT, dialogue=0.5))
         else:
-            verdict, session = await deliver(submission)
+            now = asyncio.get_running_loop().time
+            session = await open_session(submission)
+            assert session.deadline < now() + PATIENT.dialogue, "it runs since the connection"
+            session.deadline = now() + 0.5
+            verdict = await Mailer(session).deliver(MAIL, lambda: 0.0)
+            await session.quit()
             assert (verdict.state, verdict.reply) == (MailState.FAILED, "no answer in time")
             assert session.dotted is None
 
@@ -229,7 +248,10 @@ async def test_a_server_that_trickles_its_greeting_gets_no_longer_than_a_silent_
                 await asyncio.sleep(0.1)
         left.set()
 
-    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server, asyncio.timeout(20):
+    async with (
+        await asyncio.start_server(trickle, "127.0.0.1", 0) as server,
+        asyncio.timeout(UNLESS_FOR_EVER),
+    ):
         with pytest.raises(NotConnected, match="no answer in time") as caught:
             await Session.open(
                 Server("127.0.0.1", server.sockets[0].getsockname()[1], "starttls"),
@@ -255,14 +277,14 @@ async def test_a_server_without_a_goodbye_costs_nothing(submission: Submission) 
 
 
 async def test_a_claim_too_old_for_mail_from_is_handed_back_before_a_word(submission: Submission) -> None:
-    verdict, session = await deliver(submission, lambda: QUICK.claim_to_mail + 0.1)
+    verdict, session = await deliver(submission, lambda: PATIENT.claim_to_mail + 0.1)
     assert (verdict.state, verdict.handed_back, session.dotted) == (MailState.FAILED, True, None)
     assert submission.journal.of("mail-from") == []
 
 
 async def test_a_claim_too_old_for_the_dot_gets_none(submission: Submission) -> None:
     """F36: the body is written, the dot is not, and the server has accepted nothing."""
-    ages = iter([0.0, QUICK.claim])
+    ages = iter([0.0, PATIENT.claim])
     verdict, session = await deliver(submission, lambda: next(ages))
     assert (verdict.state, verdict.handed_back, session.dotted) == (MailState.FAILED, True, None)
     assert len(submission.journal.of("mail-from")) == 1

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from tests.integration.worker.fleet import EAGER, QUICK, Fleet
+from tests.integration.worker.fleet import EAGER, PATIENT, Fleet
 from tests.submission import faults
 from tests.submission.faults import Step
 from tests.waiting import until
@@ -20,7 +20,7 @@ async def test_replies_to_the_dot_are_awaited_and_nothing_new_begins(fleet: Flee
     await fleet.server.journal.until("accepted", 4)
     worker.stop()
     worker.stop()  # a second signal changes nothing
-    await asyncio.sleep(QUICK.hand_back + 0.3)
+    await asyncio.sleep(PATIENT.hand_back + 0.3)
     assert worker.report.readiness().reason == "Draining: this worker ends."
     assert not running.done()
     let_go.set()
@@ -41,7 +41,7 @@ async def test_what_is_not_dotted_is_handed_back(fleet: Fleet) -> None:
     started = time.monotonic()
     worker.stop()
     assert await running == DRAINED
-    assert time.monotonic() - started < QUICK.dialogue
+    assert time.monotonic() - started < PATIENT.dialogue
     rows = await fleet.rows("SELECT state, phase, reply FROM mails")
     assert {tuple(row) for row in rows} == {("failed", "claim", "handed back: shutdown")}
     assert {row.spent for row in await fleet.rows("SELECT spent FROM quotas")} == {0}
@@ -56,13 +56,13 @@ async def test_what_nobody_answers_within_the_grace_ends_in_doubt(fleet: Fleet) 
     await fleet.start()
     await fleet.enrol(3)
     fleet.server.faults[Step.REPLY] = faults.silence
-    worker = Engine(fleet.settings(grace_seconds=2.0), "client.example")
+    worker = Engine(fleet.settings(grace_seconds=PATIENT.margin + 1), "client.example")
     running = asyncio.create_task(worker.run())
     await fleet.server.journal.until("accepted", 3)
     started = time.monotonic()
     worker.stop()
     assert await running == DRAINED
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < PATIENT.reply, "it did not wait for the replies"
     rows = await fleet.rows("SELECT state, reply FROM mails")
     assert {tuple(row) for row in rows} == {("in_doubt", "shutdown: the reply to the dot was not awaited")}
     await fleet.adds_up()

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.integration.worker.fleet import Fleet
+from tests.integration.worker.fleet import PATIENT, Fleet
 from tests.postgres.server import Postgres
 from tests.submission import faults
 from tests.submission.faults import Step
@@ -69,7 +70,7 @@ async def test_a_database_that_stays_away_does_not_keep_a_worker_from_ending(
     await fleet.enrol(2)
     let_go = asyncio.Event()
     fleet.server.faults[Step.REPLY] = faults.hold(let_go)
-    worker = Engine(fleet.settings(grace_seconds=3.0), "client.example")
+    worker = Engine(fleet.settings(timing=replace(PATIENT, margin=0.5), grace_seconds=3.0), "client.example")
     running = asyncio.create_task(worker.run())
     await fleet.server.journal.until("accepted", 2)
     await fleet.engine.dispose()
@@ -83,6 +84,7 @@ async def test_a_database_that_stays_away_does_not_keep_a_worker_from_ending(
     assert await fleet.states() == {"intent": 2}
     # Whoever comes next puts them in doubt: they were accepted, and are not sent again.
     fleet.server.faults.clear()
+    await fleet.time_passes()
     async with fleet.worker():
         await fleet.mails("in_doubt", 2)
         await fleet.mails("sent", 4)

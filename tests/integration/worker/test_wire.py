@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.integration.worker.fleet import QUICK
+from tests.integration.worker.fleet import PATIENT
 from tests.submission.accounts import table
 from tests.submission.authority import Authority
 from tests.submission.server import Submission
@@ -127,7 +127,7 @@ async def session_with(bare: Bare, login: Login | Bearer = LOGIN) -> Session:
         context=AUTHORITY.client_context(),
         allowed=parse_networks(["127.0.0.0/8"]),
         local_hostname="client.example",
-        timing=QUICK,
+        timing=PATIENT,
     )
 
 
@@ -187,7 +187,7 @@ async def test_a_template_with_dots_long_lines_and_bare_line_feeds_as_bytes_on_t
             context=server.authority.client_context(),
             allowed=parse_networks(["127.0.0.0/8"]),
             local_hostname="client.example",
-            timing=QUICK,
+            timing=PATIENT,
         )
         assert (await Mailer(session).deliver(made, lambda: 0.0)).state is MailState.SENT
         await session.quit()
