@@ -48,7 +48,7 @@ async def test_a_person_sees_a_pause_and_ends_it_and_the_workers_go_on(fleet: Fl
         sent = len(fleet.server.journal.accepted)
         code, out = await warmup(fleet, "pauses", "end", "egress", fleet.server.host)
         assert (code, out) == (0, f"The pause of egress {fleet.server.host} is ended.\n")
-        await until(lambda: len(fleet.server.journal.accepted) > sent + 3, "it goes on", within=10)
+        await until(lambda: len(fleet.server.journal.accepted) > sent + 3, "it goes on")
     code, out = await warmup(fleet, "pauses", "end", "egress", fleet.server.host)
     assert code == 2
     assert "is in force" in out
