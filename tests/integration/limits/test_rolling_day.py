@@ -7,7 +7,7 @@ from tests.integration.worker.fleet import Fleet
 from warmup_worker.claiming import Claim, NotClaimed, Refusal
 from warmup_worker.timing import Timing
 
-DAYS = Timing(heartbeat=0.2, lease=1.0)
+DAYS = Timing(heartbeat=0.2)
 """Real windows: a day is a day."""
 
 

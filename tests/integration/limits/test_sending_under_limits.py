@@ -10,6 +10,8 @@ from tests.integration.worker.fleet import Fleet
 from tests.waiting import until
 
 LONGER = replace(SHORT, hour=12.0)
+SLOWER = replace(SHORT, token=1.5, minute=6.0)
+"""Tokens that live long enough for a login on a busy machine, or each that goes stale would be one in vain."""
 
 
 async def test_a_user_at_the_limit_waits_by_name_and_others_go_on(fleet: Fleet) -> None:
@@ -20,15 +22,16 @@ async def test_a_user_at_the_limit_waits_by_name_and_others_go_on(fleet: Fleet) 
         "UPDATE mailboxes SET user_id = (SELECT id FROM users WHERE name = 'user-2') WHERE id > 8"
     )
     async with fleet.worker(timing=LONGER) as worker:
-        await until(lambda: worker.report.account().reasons.get("limit: user", 0) >= 5, "the user's wait")
+        # Seven wait at first, and three still do twelve seconds later.
+        await until(lambda: worker.report.account().reasons.get("limit: user", 0) >= 3, "the user's wait")
         url = f"http://127.0.0.1:{worker.telemetry.port}"
         async with aiohttp.ClientSession() as client:
             quota = await (await client.get(f"{url}/api/warmup/quota")).json()
             metrics = await (await client.get(f"{url}/metrics")).text()
         assert quota["reasons"]["limit: user"] >= 1
         assert 'warmup_worker_claims_refused_total{reason="limit_user"}' in metrics
-        await fleet.mails("sent", 11, within=40)
-        assert worker.report.account().met == 11
+        await fleet.mails("sent", 11, within=180)
+        await until(lambda: worker.report.account().met == 11, "counted in memory")
     await fleet.adds_up()
     for user in ("id <= 8", "id > 8"):
         assert fullest(await claimed(fleet, f"m.{user}"), LONGER.hour) <= 5
@@ -40,13 +43,13 @@ async def test_a_user_at_the_limit_waits_by_name_and_others_go_on(fleet: Fleet) 
 
 async def test_a_limit_of_the_fleet_is_told_and_opens_few_connections_in_vain(fleet: Fleet) -> None:
     # More than the limit lets through in the window, or the schedule itself would keep below it.
-    await fleet.start(limited(emails_per_mailbox_per_day=1000, per_minute_limit=4))
+    await fleet.start(limited(emails_per_mailbox_per_day=2000, per_minute_limit=12))
     await fleet.enrol(8)
-    async with fleet.worker(timing=SHORT) as worker:
+    async with fleet.worker(timing=SLOWER) as worker:
         await until(lambda: worker.report.limit == "minute", "the limit")
-        await fleet.mails("sent", 16, within=40)
+        await fleet.mails("sent", 16, within=180)
     await fleet.adds_up()
-    assert fullest(await claimed(fleet), SHORT.minute) <= 4
+    assert fullest(await claimed(fleet), SLOWER.minute) <= 12
     logins, sent = len(fleet.server.journal.of("auth")), len(fleet.server.journal.accepted)
     assert logins <= 2 * sent, f"{logins} logins for {sent} mails"
 
@@ -60,4 +63,4 @@ async def test_a_users_limit_that_is_taken_away_sets_free_who_waits_for_it(fleet
             "UPDATE fleet SET settings_version = settings_version + 1,"
             " settings = settings || '{\"per_user_per_hour_limit\": null}'"
         )
-        await fleet.mails("sent", 8, within=5)
+        await fleet.mails("sent", 8)

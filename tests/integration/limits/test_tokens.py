@@ -28,7 +28,7 @@ async def now(fleet: Fleet) -> datetime:
 
 
 async def claim(database: Database, me: Identity, ask: Ask, use_by: datetime | None) -> list[Claim]:
-    async with database.transaction(30.0) as connection:
+    async with database.transaction(120.0) as connection:
         return await claiming.claim(connection, me, 1, [ask], 60.0, boottime(), use_bys=[use_by])
 
 
@@ -48,7 +48,7 @@ async def test_a_token_is_good_until_its_use_by_and_not_after(
     await fleet.plan(2)
     me = await fleet.register()
     assert await claim(worker_database, me, Ask(one, two, 0), await now(fleet)) == []
-    later = await now(fleet) + timedelta(seconds=20)
+    later = await now(fleet) + timedelta(seconds=120)
     (granted,) = await claim(worker_database, me, Ask(one, two, 0), later)
     assert granted.claimed_at <= later
 
@@ -61,15 +61,17 @@ async def test_a_claim_that_waits_for_a_lock_past_its_use_by_is_not_made(
     one, two = await fleet.enrol(2)
     await fleet.plan(2)
     me = await fleet.register()
-    use_by = await now(fleet) + timedelta(seconds=1)
-    async with locked(fleet, f"SELECT FROM mailboxes WHERE id = {one} FOR UPDATE"):
-        waiting = asyncio.create_task(claim(worker_database, me, Ask(one, two, 0), use_by))
-        await until(
-            lambda: fleet.rows("SELECT 1 FROM pg_locks WHERE NOT granted"), "the claim waits for the lock"
-        )
-        assert await now(fleet) < use_by
-        await until(lambda: later_than(fleet, use_by), "the token is too old")
-    assert await waiting == []
+    for seconds in (1, 5, 20):  # until it waits in time, whatever the machine does meanwhile
+        use_by = await now(fleet) + timedelta(seconds=seconds)
+        async with locked(fleet, f"SELECT FROM mailboxes WHERE id = {one} FOR UPDATE"):
+            waiting = asyncio.create_task(claim(worker_database, me, Ask(one, two, 0), use_by))
+            await until(fleet.waits_for_a_lock, "the claim waits for the lock")
+            in_time = await now(fleet) < use_by
+            await until(lambda use_by=use_by: later_than(fleet, use_by), "the token is too old")  # type: ignore[misc]
+        assert await waiting == []
+        if in_time:
+            break
+    assert in_time
     assert await fleet.states() == {}
     assert len(await claim(worker_database, me, Ask(one, two, 0), None)) == 1
 
@@ -89,10 +91,10 @@ async def test_what_a_worker_holds_beyond_its_claims_goes_stale_and_is_never_giv
         assert first.lease.orders is not None
         held = await first.limits.take(3, first.lease.orders)
         assert len(held.use_bys) == 1  # a burst of 1: the rest waits
-        assert isinstance(await first.ask(fleet, ids[0], ids[1]), Claim)
+        await first.granted(fleet, ids[0], ids[1])
         (before,) = await fleet.rows("SELECT tat FROM rate_limits WHERE scope = 'fleet/minute'")
     async with claimants(fleet, 1) as (second,):
-        assert isinstance(await second.ask(fleet, ids[1], ids[0]), Claim)
+        await second.granted(fleet, ids[1], ids[0])
         (after,) = await fleet.rows("SELECT tat FROM rate_limits WHERE scope = 'fleet/minute'")
     step = second.limits.buckets[0].limit.step_us / 1e6
     assert (after.tat - before.tat).total_seconds() >= step - 1e-6

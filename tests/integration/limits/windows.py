@@ -17,6 +17,11 @@ def fullest(instants: Sequence[datetime], seconds: float) -> int:
     return most
 
 
+def some(instants: Sequence[datetime], seconds: float, count: float) -> bool:
+    """Whether some window of this length holds so many."""
+    return fullest(instants, seconds) >= count
+
+
 async def claimed(fleet: Fleet, where: str = "true", **values: object) -> list[datetime]:
     """When each claim of the ledger was made; ``where`` may speak of ``l`` (mails) and ``m`` (their mailboxes)."""
     rows = await fleet.rows(
