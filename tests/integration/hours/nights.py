@@ -22,7 +22,7 @@ RUNS = EAGER.model_copy(
 
 
 async def set_clock(fleet: Fleet, at: datetime) -> None:
-    """Let the database's clock show ``at`` now. No worker may run meanwhile."""
+    """Let the database's clock show ``at`` now. While a worker runs it may only go forward, once it has been set before."""
     name = fleet.url.rpartition("/")[2].partition("?")[0]
     async with fleet.engine.begin() as connection:
         await connection.execute(text("CREATE SCHEMA IF NOT EXISTS shifted"))
@@ -78,7 +78,7 @@ async def quotas(fleet: Fleet) -> dict[str, tuple[int, int]]:
     return {row.day.isoformat(): (row.q, row.s) for row in found}
 
 
-async def look(fleet: Fleet, at: datetime, seconds: float = 20.0) -> dict[str, int]:
+async def look(fleet: Fleet, at: datetime, seconds: float = 60.0) -> dict[str, int]:
     """Let a worker run at this instant until nothing is left to send now; what it says of its mailboxes."""
     await set_clock(fleet, at)
     async with fleet.worker() as worker:

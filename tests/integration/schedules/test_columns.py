@@ -79,14 +79,14 @@ async def test_a_column_of_the_table_with_fewer_workers(
         async def flipped() -> bool:
             return bool(await fleet.rows("SELECT 1 FROM fleet WHERE worker_count = :n", n=workers))
 
-        await until(flipped, "all are live", 60)
+        await until(flipped, "all are live")
         async with fleet.engine.begin() as connection:
             row = await rows.read(connection)
         assert row is not None
         assert row.owner == PROCESSES
         assert row.settings.model_dump() == FleetSettings().model_dump() | IN_FORCE[name]
         for number, process in enumerate(processes, start=1):
-            answer = await until(partial(metrics, process, "warmup_ready"), "it is ready", 60)
+            answer = await until(partial(metrics, process, "warmup_ready"), "it is ready")
             assert (answer["warmup_worker"], answer["warmup_workers"]) == (number, workers)
             assert "WARMUP_BATCH_SIZES is set but not read. Is WARMUP_BATCH_SIZE meant?" in process.text()
         if workers > 1:
@@ -100,12 +100,12 @@ async def counts_that_differ(fleet: Fleet, folder: Path, variables: dict[str, st
         fleet, workers, **{**variables, "WARMUP_WORKER_COUNT": "9", "WARMUP_WORKER_ID": str(workers)}
     )
     with started(other, folder / "other.log") as stray:
-        sentence = await until(partial(not_ready, stray), "both counts", 60)
+        sentence = await until(partial(not_ready, stray), "both counts")
         assert "WARMUP_WORKER_COUNT is 9 here" in sentence
         assert str(workers) in sentence
     silent = environment(fleet, workers, WARMUP_DISTRIBUTED_MODE="true")
     with started(silent, folder / "silent.log") as follower:
-        answer = await until(partial(metrics, follower, "warmup_ready"), "it follows the row", 60)
+        answer = await until(partial(metrics, follower, "warmup_ready"), "it follows the row")
         assert answer["warmup_workers"] == workers
     assert await fleet.rows("SELECT 1 FROM fleet WHERE worker_count = :n AND epoch = 2", n=workers)
 
