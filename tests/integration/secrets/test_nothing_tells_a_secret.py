@@ -237,7 +237,7 @@ async def test_a_full_run(engine: AsyncEngine, postgres: Postgres, database_url:
                     and {row.phase for row in replies} >= {"mail", "rcpt", "data", "dot"}
                 )
 
-            await until(everything_happened, "every way to fail was taken", 60)
+            await until(everything_happened, "every way to fail was taken")
             answers = await told(first) + await told(second)
             commands = await printed(it)
         rows = await stored(it.fleet)

@@ -165,7 +165,7 @@ async def test_a_late_reply_finds_the_mail_accepted_before(server: Submission) -
     server.faults[Step.REPLY] = faults.hold(late)
     async with client(server) as smtp:
         sending = asyncio.create_task(send(smtp))
-        await server.journal.until("accepted", seconds=5)
+        await server.journal.until("accepted")
         assert not sending.done()
         late.set()
         await sending
