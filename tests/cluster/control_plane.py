@@ -41,6 +41,7 @@ CONTROLLER_MANAGER = "kube-controller-manager"
 TEST_KUBELET = "test-kubelet"
 _USERS = (ADMIN, CONTROLLER_MANAGER, TEST_KUBELET)
 
+_CONTROLLERS = "kube-controller-manager"
 _LOOPBACK = "127.0.0.1"
 _READY_WITHIN = 240.0
 """Seconds; it takes 3 on an idle machine of two cores."""
@@ -73,6 +74,7 @@ class ControlPlane:
         self.directory = directory.absolute()
         self._address = address
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
+        self._controllers_waited = False
         self._tokens = {user: secrets.token_hex(16) for user in _USERS}
         self._etcd_port, self._peer_port, self._port = free_port(), free_port(), free_port()
         self.url = f"https://{address}:{self._port}"
@@ -99,8 +101,12 @@ class ControlPlane:
         self.start_api_server()
         for user in _USERS:
             self._write_kubeconfig(self.directory / f"{user}.kubeconfig", self._tokens[user])
+        self._start_controllers()
+
+    def _start_controllers(self) -> None:
+        self._controllers_waited = False
         self._run(
-            "kube-controller-manager",
+            _CONTROLLERS,
             f"--kubeconfig={self.kubeconfig_of(CONTROLLER_MANAGER)}",
             f"--service-account-private-key-file={self.directory}/service-accounts.key",
             f"--root-ca-file={self.certificate}",
@@ -110,7 +116,16 @@ class ControlPlane:
         )
         # The controllers' first visible deed: until then a new namespace has no account for pods to run under.
         account = "/api/v1/namespaces/default/serviceaccounts/default"
-        self._wait("kube-controller-manager", lambda: self._exists(account))
+        self._wait(_CONTROLLERS, lambda: self._exists(account))
+
+    def renew_controllers(self) -> None:
+        """Start the controllers again if they had to do without etcd or the API server since they started.
+
+        By themselves they come back one by one, each when its own pause is over, which may be a minute.
+        """
+        if self._controllers_waited:
+            self._kill(_CONTROLLERS)
+            self._start_controllers()
 
     def stop(self) -> None:
         """Kill what runs, the last started first. The data is thrown away, so nothing is worth waiting for."""
@@ -119,6 +134,7 @@ class ControlPlane:
 
     def start_etcd(self) -> None:
         """Start etcd, for the first time or after `kill_etcd`; back when it answers."""
+        self._controllers_waited = _CONTROLLERS in self._programs
         etcd = f"http://127.0.0.1:{self._etcd_port}"
         self._run(
             "etcd",
@@ -137,6 +153,7 @@ class ControlPlane:
 
     def start_api_server(self) -> None:
         """Start the API server, for the first time or after `kill_api_server`; back when it is ready."""
+        self._controllers_waited = _CONTROLLERS in self._programs
         certificates = self.certificate.parent
         self._run(
             "kube-apiserver",

@@ -26,10 +26,10 @@ def control_plane(
 @pytest.fixture
 async def namespace(control_plane: ControlPlane) -> AsyncIterator[str]:
     """A namespace in which pods may be made; gone after the test, its pods too, even where no kubelet runs any more."""
+    control_plane.renew_controllers()  # a test before may have ended the API server under them
     name = f"test-{uuid4().hex[:8]}"
     control_plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     path = f"/api/v1/namespaces/{name}"
-    # Where a test before has ended the API server, its controllers come back within half a minute and not at once.
     account = f"{path}/serviceaccounts/default"
     await until(lambda: _exists(control_plane, account), "a default ServiceAccount", within=180)
     yield name
