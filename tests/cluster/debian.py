@@ -34,7 +34,8 @@ PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 """Ours and root's, which not everyone who may become root has."""
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
-_LOCK = Path(tempfile.gettempdir()) / "warmup-packages.lock"
+_LOCK = Path(tempfile.gettempdir()) / f"warmup-packages-{os.geteuid()}.lock"
+"""Each user's own: in a folder that is everybody's not even root may write to another's file (proc(5), protected_regular)."""
 
 
 class PackageError(Exception):
