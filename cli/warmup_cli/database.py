@@ -95,7 +95,9 @@ async def _tell_contents(connection: AsyncConnection) -> None:
         typer.echo(f"fleet      {row.owner}, epoch {row.epoch}{', paused' if row.paused else ''}")
         typer.echo(f"workers    {len(await fleet.live_workers(connection))} live of {row.worker_count}")
         used = await connection.scalar(
-            text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL"
+            )
         )
         typer.echo(f"sessions   {used} of {row.settings.max_connections} that the fleet may use")
     counts = (

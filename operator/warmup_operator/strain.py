@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 _STRAIN = text(
     """
-    SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()) AS connections,
+    SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL) AS connections,
            (SELECT count(*) FROM mails_default) + (SELECT count(*) FROM quotas_default) AS unpartitioned
     """
 )
