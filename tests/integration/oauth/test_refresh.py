@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from aiohttp import web
 
 from tests.authorization.endpoint import always, refusal, slow
 from tests.integration.oauth.fleet import OAuthFleet
-from tests.integration.worker.fleet import KEYS, QUICK
+from tests.integration.worker.fleet import KEYS, PATIENT
 from tests.waiting import until
 from warmup_core.credentials import Undecipherable
 from warmup_core.oauth import Kind
@@ -43,20 +44,25 @@ async def test_a_token_is_cached_until_a_minute_before_its_end(fleet: OAuthFleet
 
 async def test_a_rotated_refresh_token_is_stored_before_its_access_token_is_given(fleet: OAuthFleet) -> None:
     [ann] = await fleet.consent(1)
-    async with fleet.process(replace(QUICK, dialogue=0.6)) as source:
+    async with fleet.process() as source:
         token = await source.get(ann)
         kept = await fleet.stored(ann.id)
         assert kept.access == token.access
         assert fleet.endpoint.live(kept.refresh)
 
         # The database is away between the provider's answer and the storing: nothing is used, nothing is lost.
+        is_cut = asyncio.Event()
+
         async def cut(_: object) -> web.Response | None:
             await fleet.execute("ALTER TABLE oauth_tokens RENAME TO away")
+            is_cut.set()
             return None
 
         fleet.endpoint.fault = cut
+        source._timing = replace(PATIENT, dialogue=0.6)
         with pytest.raises(NoToken, match="no token came in time"):
             await source.get(ann, refused=token.version)
+        await is_cut.wait()  # the refresh goes on by itself, however late it comes to that
         fleet.endpoint.fault = None
         await fleet.execute("ALTER TABLE away RENAME TO oauth_tokens")
         await source.finish()
@@ -161,6 +167,17 @@ async def test_one_refresh_at_a_time_a_tenant_and_tenants_side_by_side(fleet: OA
     async with fleet.process() as source:
         await asyncio.gather(*(source.get(it) for it in accounts if it.user_id == accounts[0].user_id))
         assert fleet.endpoint.busiest == 1
+        both = asyncio.Event()
+
+        async def meet(_: object) -> web.Response | None:
+            """Answered once there were two, however late the second comes."""
+            if fleet.endpoint.busiest == 2:
+                both.set()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(both.wait(), 15)
+            return None
+
+        fleet.endpoint.fault = meet
         await asyncio.gather(*(source.get(it) for it in accounts))
         assert fleet.endpoint.busiest == 2, "two tenants that had none yet"
     assert len(fleet.endpoint.requests) == 9
@@ -186,7 +203,7 @@ async def test_a_lease_that_a_dead_process_left_runs_out(fleet: OAuthFleet) -> N
         await fleet.execute(
             "UPDATE oauth_tokens SET refresh_until = now() + interval '1 hour', access_until = now()"
         )
-    async with fleet.process(replace(QUICK, refresh=0.3)) as source:
+    async with fleet.process(replace(PATIENT, refresh=0.3)) as source:
         with pytest.raises(NoToken, match="another process refreshes it"):
             await source.get(ann)
 
@@ -220,13 +237,14 @@ async def test_endpoints_that_cannot_be_believed(fleet: OAuthFleet) -> None:
         await asyncio.sleep(60)
         return None
 
-    async with fleet.process(replace(QUICK, refresh=0.5)) as source:
-        for fault, kind, words in (
-            (elsewhere, Kind.APPLICATION_REFUSED, "HTTP 307, which is no token endpoint's answer"),
-            (endless, Kind.UNCLEAR, "longer than 65536 bytes"),
-            (silent, Kind.UNAVAILABLE, "no answer in time"),
-        ):
-            fleet.endpoint.fault = fault
+    hasty = replace(PATIENT, refresh=0.5)
+    for timing, fault, kind, words in (
+        (PATIENT, elsewhere, Kind.APPLICATION_REFUSED, "HTTP 307, which is no token endpoint's answer"),
+        (PATIENT, endless, Kind.UNCLEAR, "longer than 65536 bytes"),
+        (hasty, silent, Kind.UNAVAILABLE, "no answer in time"),
+    ):
+        fleet.endpoint.fault = fault
+        async with fleet.process(timing) as source:
             with pytest.raises(NoToken, match=words) as caught:
                 await source.get(ann)
             assert caught.value.trouble is not None
