@@ -2,7 +2,8 @@
 
 Played are the processes (which may freeze between any two steps, die, or be doubled), two operators with views as old as may be,
 the StatefulSet, the server that takes mails, and time. Time passes by moving every instant in the tables into the past, so that
-``clock_timestamp()`` in the SQL sees it pass; a claim's age is what the world's clock says.
+``clock_timestamp()`` in the SQL sees it pass; a claim's age is what the world's clock says. That one goes on between the leaps as
+the database's does, for the steps themselves take time, and on a slow machine seconds.
 
 ``check`` holds what must hold after every step, ``settle_down`` that the goal is reachable from wherever the steps led.
 """
@@ -90,7 +91,7 @@ class World:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.now = 0.0
+        self._leapt, self._began = 0.0, boottime()
         self.wanted = 1
         self.generation = 1
         self.replicas, self.version = 0, 1
@@ -98,6 +99,11 @@ class World:
         self.operators: dict[int, Operator | None] = {}
         self.accepted: dict[Key, tuple[int, float, bool]] = {}
         """Mailbox, instant, and whether its process froze after its last check: such a dot may be late."""
+
+    @property
+    def now(self) -> float:
+        """Seconds since the world began."""
+        return self._leapt + boottime() - self._began
 
     async def begin(self) -> None:
         zone, _ = about_noon(datetime.now(UTC))
@@ -129,7 +135,7 @@ class World:
     # time, and the world around
 
     async def time_passes(self, seconds: float) -> None:
-        self.now += seconds
+        self._leapt += seconds
         async with self._database.transaction() as connection:
             for statement in _PASS:
                 await connection.execute(statement, {"s": seconds})
@@ -161,12 +167,13 @@ class World:
             for mailbox_id in range(1, MAILBOXES + 1)
             if mailbox_id not in process.held
         ]
+        left = self.now
         async with self._database.transaction() as connection:
             granted = await claim(connection, me, orders.epoch, asks, CLAIM_SECONDS, boottime())
             if granted:
                 await self._were_right(connection, process, granted)
         for it in granted if heard else []:
-            process.held[it.mailbox_id] = Held(it, self.now)
+            process.held[it.mailbox_id] = Held(it, left)
         if not granted:
             await self.beats(process)  # a refused worker asks at once what has changed
 
