@@ -1,5 +1,6 @@
 """The log of a real process: JSON lines, one a state change, none a mail."""
 
+import asyncio
 import json
 import signal
 from datetime import datetime
@@ -33,7 +34,7 @@ async def test_a_run_logs_each_change_once_and_no_mail(fleet: Fleet, tmp_path: P
         await fleet.execute("UPDATE fleet SET worker_count = 2, epoch = epoch + 1")
         await until(lambda: "epoch 2" in process.text(), "the resize")
         process.signal(signal.SIGTERM)
-        process.popen.wait(10)
+        await asyncio.to_thread(process.popen.wait, 60)
     found = lines(process.text())
     assert all(set(line) >= {"time", "level", "worker", "message"} for line in found)
     assert {line["worker"] for line in found} == {1}

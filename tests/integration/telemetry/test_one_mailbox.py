@@ -30,7 +30,11 @@ async def test_the_day_of_one_that_has_met_its_quota_and_of_one_that_is_held(fle
     fleet.server.faults[Step.RCPT] = faults.first(1, refuse("452 4.2.2 The mailbox is full"))
     async with fleet.worker(timing=UNHURRIED) as worker:
         await fleet.mails("sent", 9)
-        await until(lambda: worker.report.account().met == 3, "counted in memory")
+        reasons = {"quota met": 3, "deferred: bad-credentials": 1}
+        await until(lambda: worker.report.account().reasons == reasons, "counted in memory")
+        await until(
+            lambda: fleet.rows("SELECT 1 FROM mailboxes WHERE hold_reason IS NOT NULL"), "in the table"
+        )
         days = {
             row.id: (await quota(worker, mailbox=str(row.id)))[1]
             for row in await fleet.rows("SELECT id FROM mailboxes")
@@ -88,6 +92,7 @@ async def test_a_pause_that_holds_it_comes_with_its_end_and_the_servers_words(fl
             return [it.id for it in worker.shard.mailboxes.values() if it.standing == "paused"]
 
         [one] = await until(paused, "the other mailbox of the user waits")
+        await until(lambda: fleet.rows("SELECT 1 FROM pauses"), "in the table")
         _, day = await quota(worker, mailbox=str(one))
         [pause] = day["pauses"]
         assert (pause["scope"], pause["rule"]) == ("tenant", "quota-of-a-period")
@@ -162,6 +167,7 @@ async def test_many_who_ask_for_one_while_the_database_hangs_keep_nobody_else_wa
     [one, *_] = await fleet.enrol(3)
     async with fleet.worker(timing=UNHURRIED) as worker:
         await fleet.mails("sent", 3)
+        await until(lambda: worker.report.account().met == 3, "counted in memory")
         async with fleet.engine.begin() as connection:
             await connection.execute(text("LOCK TABLE mailboxes IN ACCESS EXCLUSIVE MODE"))
             asked = [asyncio.create_task(quota(worker, mailbox=str(one))) for _ in range(askers)]
