@@ -181,9 +181,11 @@ async def cut_after(url: str, marker: bytes) -> AsyncIterator[str]:
         writers.extend([writer, up_writer])
 
         async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, stop: bytes | None) -> None:
+            before = b""
             while data := await source.read(65536):
-                if stop and stop in data:
+                if stop and stop in before + data:  # the network may have cut it in two
                     break
+                before = data[-len(stop) :] if stop else b""
                 sink.write(data)
                 await sink.drain()
 

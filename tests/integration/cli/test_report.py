@@ -2,12 +2,14 @@
 
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.command import warmup
+from tests.integration.worker.fleet import about_noon
 from warmup_core import fleet
 from warmup_core.settings import FleetSettings
 
@@ -37,7 +39,7 @@ async def day(engine: AsyncEngine) -> None:
             generation=1,
             token="t0ken",
             settings=FleetSettings(),
-            time_zone="UTC",
+            time_zone=about_noon(datetime.now(UTC))[0],  # the day does not turn before the report is made
             paused=False,
         )
         for statement in _DAY:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.plans.planner import MAILBOXES, Planner
+from tests.integration.worker.fleet import about_noon
 from tests.postgres.server import Postgres
 from warmup_core import database, partitions
 
@@ -33,9 +34,10 @@ async def _fill(url: str) -> None:
     async with engine.begin() as connection:
         await connection.execute(
             text(
-                "INSERT INTO fleet (owner_cluster, owner_namespace, owner_name, owner_uid, token, settings, worker_count)"
-                " VALUES ('cluster', 'mail', 'main', 'uid', 't0ken', '{}', 4)"
-            )
+                "INSERT INTO fleet (owner_cluster, owner_namespace, owner_name, owner_uid, token, settings, worker_count,"
+                " time_zone) VALUES ('cluster', 'mail', 'main', 'uid', 't0ken', '{}', 4, :zone)"
+            ),
+            {"zone": about_noon(datetime.now(UTC))[0]},  # no midnight lies between the rows and their plans
         )
         today: date = await connection.scalar(text("SELECT fleet_day()"))
         for table in partitions.PARTITIONED:

@@ -5,7 +5,7 @@ a plan sees the few partitions of its days. Planning over all partitions once co
 """
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.plans.planner import MAILBOXES, Planned, Planner
+from tests.integration.worker.fleet import about_noon
 from warmup_core import database, fleet, partitions, planning
 from warmup_core.limits import Kind, limit
 from warmup_core.settings import FleetSettings
@@ -69,7 +70,7 @@ async def test_outcomes_find_their_mails_though_the_day_was_empty_when_it_was_la
             generation=0,
             token="t0ken",
             settings=FleetSettings(),
-            time_zone="UTC",
+            time_zone=about_noon(datetime.now(UTC))[0],
             paused=False,
         )
         day = await connection.scalar(text("SELECT fleet_day()"))

@@ -194,13 +194,15 @@ async def test_a_worker_that_falls_silent_in_a_transaction_loses_its_session_and
     assert await first.fetchval("SHOW idle_in_transaction_session_timeout") == "5s"
     await first.close()
     await postgres.execute(f"ALTER ROLE {role} SET lock_timeout = '100ms'")
-    await postgres.execute(f"ALTER ROLE {role} SET idle_in_transaction_session_timeout = '800ms'")
+    await postgres.execute(f"ALTER ROLE {role} SET idle_in_transaction_session_timeout = '10min'")
 
     silent, other = await session(), await session()
     lock = "SELECT FROM rate_limits FOR UPDATE"
     await silent.execute(f"BEGIN; {lock}")
     with pytest.raises(asyncpg.LockNotAvailableError):
         await other.execute(lock)
+    # From now on it may end: before, a stall of this test would have ended it, too.
+    await silent.execute("SET idle_in_transaction_session_timeout = '800ms'")
 
     async def free() -> bool:
         try:
