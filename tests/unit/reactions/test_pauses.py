@@ -11,10 +11,10 @@ from warmup_worker.reactions import Pause
 
 
 def mailbox(number: int, host: str = "smtp.example", application: str | None = None) -> Mailbox:
-    box = SimpleNamespace(
-        id=number, user_id=1, address=f"m{number}@one.example", smtp_host=host, application=application
+    enrolment = SimpleNamespace(
+        user_id=1, address=f"m{number}@one.example", smtp_host=host, application=application
     )
-    return cast(Mailbox, box)
+    return cast(Mailbox, SimpleNamespace(id=number, enrolment=enrolment))
 
 
 def heard(seconds: float | None, per_minute: int | None = None, attempt: int = 0) -> Pause:
