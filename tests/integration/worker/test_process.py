@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.integration.worker.fleet import EAGER, QUICK, Fleet, about_noon
+from tests.integration.worker.fleet import EAGER, PATIENT, QUICK, Fleet, about_noon
 from tests.integration.worker.process import Process, environment, started
 from tests.submission import faults
 from tests.submission.faults import Exchange, Step
@@ -162,6 +162,7 @@ async def test_without_an_operator_worker_1_makes_the_fleet_and_disagreement_is_
     """field-032, and the figure of field-033. Worker 3 comes late and was given another count."""
     await fleet.enrol(6)
     zone, noon = about_noon(datetime.now(UTC))
+    timing = replace(PATIENT, lease=8.0)  # a missing worker is told of after one
     common = {
         "WARMUP_WORKER_COUNT": "3",
         "WARMUP_EMAILS_PER_MAILBOX_PER_DAY": "60",
@@ -173,8 +174,8 @@ async def test_without_an_operator_worker_1_makes_the_fleet_and_disagreement_is_
         "WARMUP_TIME_ZONE": zone,
     }
     with (
-        started(environment(fleet, 1, **common), tmp_path / "one.log") as one,
-        started(environment(fleet, 2, **common), tmp_path / "two.log") as two,
+        started(environment(fleet, 1, timing, **common), tmp_path / "one.log") as one,
+        started(environment(fleet, 2, timing, **common), tmp_path / "two.log") as two,
     ):
         await until(
             lambda: "3 workers are wanted, 0 are in use; waiting for worker" in one.text(), "waits", 90
@@ -182,7 +183,7 @@ async def test_without_an_operator_worker_1_makes_the_fleet_and_disagreement_is_
         await until(lambda: "worker [3] not live: 2 mailboxes have no live owner" in one.text(), "told", 180)
         assert "warmup_fleet_mailboxes_unowned 2.0" in await ask(one, "/metrics")
         await until(lambda: senders_are(fleet, {1, 2}), "those who are there send", 180)
-        other = environment(fleet, 3, **{**common, "WARMUP_WORKER_COUNT": "4"})
+        other = environment(fleet, 3, timing, **{**common, "WARMUP_WORKER_COUNT": "4"})
         with started(other, tmp_path / "three.log") as three:
             for process, own, others in ((three, "4", "3 at worker 1"), (two, "3", "4 at worker 3")):
                 words = f"WARMUP_WORKER_COUNT is {own} here"
