@@ -254,7 +254,12 @@ class Lease:
     async def _settings(
         self, connection: AsyncConnection, token: str | None, version: int | None
     ) -> tuple[Owner, FleetSettings] | None:
-        """Owner and settings: those in hand while their version stands, else read anew; None while there is no fleet."""
+        """Owner and settings: those in hand while their version stands, else read anew; None while there is no fleet.
+
+        A fleet that was made since the heartbeat looked for one is the next heartbeat's, which sees all of its row.
+        """
+        if token is None:
+            return None
         known = self.orders
         if known is not None and (known.token, known.settings_version) == (token, version):
             return known.owner, known.settings

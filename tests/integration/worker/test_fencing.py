@@ -234,3 +234,16 @@ async def test_settings_that_cannot_be_read_are_told_once_and_the_last_good_ones
     assert orders is not None
     assert orders.settings.reply_percent == EAGER.reply_percent
     assert caplog.text.count("the fleet's settings cannot be read") == 1
+
+
+async def test_a_fleet_that_is_made_in_the_middle_of_a_heartbeat_is_followed_from_the_next_one_on(
+    fleet: Fleet,
+) -> None:
+    """The heartbeat has looked for the fleet, and waits for its own row; when it reads the settings there is a fleet."""
+    async with fleet.worker() as worker:
+        await until(lambda: fleet.rows("SELECT 1 FROM workers"), "the worker has registered")
+        async with fleet.engine.begin() as connection:
+            await connection.execute(text("SELECT 1 FROM workers FOR UPDATE"))
+            await until(fleet.waits_for_a_lock, "a heartbeat waits for the worker's row")
+            await fleet.start()
+        await until(lambda: worker.report.readiness().ready, "the worker follows the fleet")
