@@ -21,7 +21,7 @@ class ShortWindow:
 
 def soon(now: datetime, after: timedelta, length: timedelta) -> ShortWindow:
     """The window [now + after, now + after + length), rounded to whole seconds outwards. ``now`` is aware."""
-    local = _about_noon(now)
+    local = about_noon(now)
     opens, closes = local + after, local + after + length + timedelta(seconds=1)
     return _window(local, f"{opens:%H:%M:%S}", closes)
 
@@ -31,12 +31,12 @@ def begun(now: datetime, quota: int) -> ShortWindow:
 
     With three mails that is in 25 minutes or more, so nothing that is sent now can come too late for it.
     """
-    local = _about_noon(now)
+    local = about_noon(now)
     midnight = local.replace(hour=0, minute=0, second=0)
     return _window(local, "00:00:00", midnight + (local - midnight) * 10 * quota // (10 * quota - 1))
 
 
-def _about_noon(now: datetime) -> datetime:
+def about_noon(now: datetime) -> datetime:
     """``now`` in a fixed zone where it is between 12:00 and 13:00."""
     ahead = 12 - now.astimezone(UTC).hour
     zone = "Etc/GMT" if ahead == 0 else f"Etc/GMT{-ahead:+d}"

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from warmup_cli.connection import Source, Unavailable, engine_on, transaction
 from warmup_core import fleet, partitions, schema
 from warmup_core import restored as restoring
-from warmup_core.database import explain, sqlstate
+from warmup_core.database import explain, sessions, sqlstate
 from warmup_core.restored import Done
 from warmup_core.schema import SchemaVersion
 
@@ -94,11 +94,7 @@ async def _tell_contents(connection: AsyncConnection) -> None:
     else:
         typer.echo(f"fleet      {row.owner}, epoch {row.epoch}{', paused' if row.paused else ''}")
         typer.echo(f"workers    {len(await fleet.live_workers(connection))} live of {row.worker_count}")
-        used = await connection.scalar(
-            text(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL"
-            )
-        )
+        used = await sessions(connection)
         typer.echo(f"sessions   {used} of {row.settings.max_connections} that the fleet may use")
     counts = (
         await connection.execute(

@@ -1,4 +1,4 @@
-"""How this project connects to PostgreSQL: the URL as users write it, the engine, and errors in words for a person.
+"""How this project connects to PostgreSQL, and how many do: the URL as users write it, the engine, errors in words for a person.
 
 Invariants: nothing here depends on a session (no SET, no LISTEN, no named prepared statements), so PgBouncer's transaction
 mode serves; a server that turned read-only in a failover (SQLSTATE 25006) counts as a lost connection, so the pool drops it; a
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from warmup_core import database_tls
 from warmup_core.types import Refused
@@ -180,3 +180,13 @@ def explain(error: BaseException, url: URL) -> Unreachable:
     if url.password:
         first_line = first_line.replace(str(url.password), "***")
     return Unreachable("DatabaseError", f"{where}: {first_line}")
+
+
+async def sessions(connection: AsyncConnection) -> int:
+    """The sessions at this database, whoever's; not the server's own workers, such as autovacuum's, which have no role."""
+    found = await connection.scalar(
+        text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL"
+        )
+    )
+    return int(found or 0)

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_STRAIN = text(
-    """
-    SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL) AS connections,
-           (SELECT count(*) FROM mails_default) + (SELECT count(*) FROM quotas_default) AS unpartitioned
-    """
-)
+from warmup_core import database
+
+_UNPARTITIONED = text("SELECT (SELECT count(*) FROM mails_default) + (SELECT count(*) FROM quotas_default)")
 
 
 @dataclass(frozen=True)
@@ -29,5 +26,5 @@ class Strain:
 
 async def read(connection: AsyncConnection) -> Strain:
     """Count both."""
-    row = (await connection.execute(_STRAIN)).one()
-    return Strain(int(row.connections), int(row.unpartitioned))
+    unpartitioned = await connection.scalar(_UNPARTITIONED)
+    return Strain(await database.sessions(connection), int(unpartitioned or 0))

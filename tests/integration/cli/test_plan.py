@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.command import warmup
 from tests.integration.fleet.scene import enrol, live
+from tests.unit.planning.test_command import MANIFEST
 from warmup_cli import plan_subject
 from warmup_cli.connection import Source, Unavailable
 from warmup_cli.plan_subject import Subject
@@ -18,16 +19,6 @@ from warmup_core.fleet import PROCESSES
 from warmup_core.plan import Kind
 from warmup_core.settings import FleetSettings
 from warmup_core.types import Refused
-
-MANIFEST = """
-apiVersion: warmupfleet.io/v1alpha1
-kind: WarmupFleet
-metadata: {name: main, namespace: mail}
-spec:
-  limits: {perHour: 10000}
-  database: {urlSecretRef: {name: main-database}}
-  encryption: {keysSecretRef: {name: main-keys}}
-"""
 
 
 async def own(engine: AsyncEngine, workers: int) -> None:

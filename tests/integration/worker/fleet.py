@@ -9,11 +9,11 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from demo import window
 from tests.submission.server import Submission
 from tests.waiting import broken, minding, until
 from warmup_core import connections, database, fleet, partitions
@@ -84,10 +84,8 @@ RUNNING = {"pacing_mode": "Interval", "batch_delay_ms": 0, "stagger_min_ms": 0, 
 
 def about_noon(now: datetime) -> tuple[str, int]:
     """A zone where it is between 12:00 and 13:00 now, and the seconds since its midnight."""
-    ahead = 12 - now.hour
-    zone = f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT"
-    local = now.astimezone(ZoneInfo(zone))
-    return zone, local.hour * 3600 + local.minute * 60 + local.second
+    local = window.about_noon(now)
+    return str(local.tzinfo), local.hour * 3600 + local.minute * 60 + local.second
 
 
 def password_of(address: str) -> str:
