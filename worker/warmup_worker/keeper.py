@@ -151,7 +151,7 @@ class Keeper:
         opened = self.pauses.take_in(rows, now, whole=since is None)
         self._paused_until = at
         if opened:
-            self._shard.resume(opened, now)
+            self._shard.resume(opened)
 
     def suspend_recipients(self) -> None:
         """Take those out of the pool that a server does not let us write to now."""

@@ -3,12 +3,14 @@
 Memory is a copy: the rows decide. What memory has wrong costs a refused claim, and the refusal brings the row's numbers. A
 mailbox that this process has in flight is never overwritten by a reading, nor is one that changed after the reading began.
 
-Invariants: a mailbox that waits has a valid entry in one of the heaps (``wakes_at`` tells which); one in flight has none. When
-it wakes and how urgent it is the schedule says; here it is not known which one that is. Sums are kept as mailboxes change.
-No I/O, no clock: ``now`` is the database's, in seconds since the epoch. Built for a hundred thousand rows.
+Invariants: a mailbox that waits has a valid entry in one of the heaps (``wakes_at`` tells which), or is among those that come
+back after an outage or a pause; one in flight has none. When it wakes and how urgent it is the schedule says; here it is not
+known which one that is. Sums are kept as mailboxes change. No I/O, no clock: ``now`` is the database's, in seconds since the
+epoch. Built for a million rows: what concerns many of them at once is done a few at a time (``come_back``).
 """
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Container, Iterable
 from datetime import date
 
@@ -52,6 +54,7 @@ class Shard:
         self._able_since: float | None = None
         self._asleep: list[tuple[float, int]] = []
         self._due: list[tuple[float, float, int]] = []
+        self._coming_back: deque[int] = deque()
         self._tally = Tally()
 
     def account(self, now: float) -> Account:
@@ -99,17 +102,31 @@ class Shard:
         self.drop([it for it in self.mailboxes if not shards.owns(number, it, count)])
 
     def able_again(self, now: float) -> None:
-        """This worker may send from now on: whoever was due meanwhile takes its place in what follows."""
+        """This worker may send from now on: whoever was due meanwhile comes back, to take its place in what follows."""
         self._able_since = now
-        overdue = [mailbox_id for _, _, mailbox_id in self._due]
+        self._coming_back.extend(mailbox_id for _, _, mailbox_id in self._due)
         self._due.clear()
-        while self._asleep and self._asleep[0][0] <= now:
-            overdue.append(heapq.heappop(self._asleep)[1])
-        for mailbox_id in overdue:
+
+    def come_back(self, now: float, most: int) -> bool:
+        """Place up to ``most`` of those that come back; whether there may be more. Nobody should begin before all have."""
+        for _ in range(most):
+            if self._coming_back:
+                mailbox_id = self._coming_back.popleft()
+            elif self._asleep and self._able_since is not None and self._asleep[0][0] < self._able_since:
+                mailbox_id = heapq.heappop(self._asleep)[1]
+            else:
+                return False
             mailbox = self.mailboxes.get(mailbox_id)
-            if mailbox is not None and 0 <= mailbox.wakes_at <= now:
+            if mailbox is not None and self._comes_back(mailbox):
                 mailbox.wakes_at = -1.0
                 self.place(mailbox, now)
+        return True
+
+    def _comes_back(self, mailbox: Mailbox) -> bool:
+        """Whether nothing has happened to it meanwhile: its pause is over, or it was due before this worker was able to send."""
+        if mailbox.standing is Standing.PAUSED:
+            return mailbox.waits_for is None
+        return self._able_since is not None and 0 <= mailbox.wakes_at < self._able_since
 
     def next_wake(self) -> float | None:
         """When the first mailbox wakes of those that are not due yet; None when none will."""
@@ -195,11 +212,12 @@ class Shard:
         self._stand(mailbox, Standing.PAUSED, until)
         mailbox.waits_for = gate
 
-    def resume(self, gates: Container[tuple[str, str]], now: float) -> None:
-        """Wake those who wait for the end of one of these pauses."""
-        for mailbox in list(self.mailboxes.values()):
+    def resume(self, gates: Container[tuple[str, str]]) -> None:
+        """Let those come back who wait for the end of one of these pauses."""
+        for mailbox in self.mailboxes.values():
             if mailbox.standing is Standing.PAUSED and mailbox.waits_for in gates:
-                self.place(mailbox, now)
+                mailbox.waits_for = None
+                self._coming_back.append(mailbox.id)
 
     def _limit(self, mailbox: Mailbox, limit: str | None) -> None:
         """Name the limit that binds a mailbox; it counts while its standing is LIMITED."""

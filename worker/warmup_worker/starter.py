@@ -5,6 +5,7 @@ only what may start is offered. Which schedule it is makes no difference here.
 Invariants: a mailbox that is offered counts at its host; one that the schedule does not start is given back.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -21,6 +22,8 @@ from warmup_worker.shard import Shard
 
 ROUND_SECONDS: Final = 1.0
 """The longest time until the next look: orders come that no event tells of."""
+_MOMENT_SECONDS: Final = 10.0
+"""So short an inability changes no mailbox's place: who was due meanwhile is late by no more than this."""
 _LARGEST_ROUND: Final = 1000
 """Mailboxes looked at before others have their turn on the event loop."""
 _STARTS: Final = 16
@@ -42,20 +45,24 @@ class Starter:
         self._shard, self._keeper, self._gates, self._limits = shard, keeper, gates, held
         self._schedule: Schedule | None = None
         self._state = State()
-        self._able = False
+        self._unable_since: float | None = -math.inf  # a worker that starts was never able
 
     def unable(self) -> None:
         """Nothing may be started now: no orders, a pause, the database away."""
-        self._able = False
+        if self._unable_since is None:
+            self._unable_since = boottime()
 
     def look(self, now: float, orders: Orders, in_flight: int, unclaimed: int) -> Look:
         """What to start. ``in_flight``: slots taken, ``unclaimed`` of them by mailboxes that have no claim yet."""
         schedule = self._shard.schedule
         if schedule is None:
             return Look([], ROUND_SECONDS)
-        if not self._able:
-            self._able = True
-            self._shard.able_again(now)
+        if self._unable_since is not None:
+            if boottime() - self._unable_since > _MOMENT_SECONDS:
+                self._shard.able_again(now)
+            self._unable_since = None
+        if self._shard.come_back(now, _LARGEST_ROUND):
+            return Look([], 0.0)
         if schedule is not self._schedule:
             self._schedule, self._state = schedule, schedule.take_over(self._state)
         share = limits.host_share(orders.settings.max_concurrent_sends)

@@ -304,9 +304,30 @@ def test_after_an_outage_each_takes_its_place_in_the_turn() -> None:
     turns = DayPlan((Portion(DAY, ALL_DAY, 8, Pace(turn=timedelta(hours=1))),))
     shard.put([row(one, plan=turns, quota=8) for one in range(100)], at(0))
     shard.able_again(at(12))
+    rounds = 1
+    while shard.come_back(at(12), 30):  # a few at a time: thousands at once would keep the heartbeat waiting
+        rounds += 1
+    assert rounds == 4
     assert send(shard, at(12.01)) < 5
     assert 35 < send(shard, at(12.5)) < 65
     assert send(shard, at(13), limit=60) > 35
+
+
+def test_after_a_pause_each_comes_back_that_nothing_happened_to() -> None:
+    gate, other = ("egress", "mail.example"), ("domain", "orchard.example")
+    shard = planned()
+    shard.put([row(one) for one in range(5)], at(0))
+    begun = [mailbox for _ in range(5) if (mailbox := shard.begin(at(20))) is not None]
+    for mailbox in begun:
+        shard.pause(mailbox, other if mailbox.id == 3 else gate, "blocked", None)
+    shard.resume({gate})
+    shard.drop([0])
+    shard.put([row(1, read_at=2.0, spent=3, sent=3)], at(20))  # read anew: its quota is met
+    assert shard.begin(at(20)) is None
+    assert shard.come_back(at(20), 2)
+    assert not shard.come_back(at(20), 9)
+    assert sorted(it.id for it in iter(lambda: shard.begin(at(20)), None)) == [2, 4]
+    assert shard.account(at(20)).reasons == {"quota met": 1, "paused: blocked": 1, "connecting": 2}
 
 
 def test_a_window_that_the_clock_skips_says_so() -> None:
