@@ -3,7 +3,7 @@
 It wants the machine for itself for ten minutes: two cores, one of which is the sender's alone.
 """
 
-from bench import compare, held, machine, scale
+from bench import compare, held, machine, scale, shipped
 
 MAILS, CONCURRENT, MAILBOXES, ROUNDS = 6000, 400, 100_000, 5
 IN_FLIGHT = 4400
@@ -11,7 +11,7 @@ IN_FLIGHT = 4400
 
 def main() -> None:
     """Run all of it."""
-    print(machine.description())
+    print(machine.description(), shipped.description(), sep="\n", flush=True)
     scale.run()
     minute = held.run(IN_FLIGHT, MAILBOXES)
     print(f"held: {minute}", flush=True)

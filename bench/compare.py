@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from bench import machine, queue
+from bench import machine, queue, shipped
 from bench.cost import Cost, measure, spread
 from bench.stage import Stage, stage
 
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=list(SENDERS), choices=list(SENDERS))
     given = parser.parse_args()
-    print(machine.description())
+    print(machine.description(), shipped.description(), sep="\n", flush=True)
     run(given.mails, given.concurrent, given.mailboxes, given.rounds, given.only)
     print(machine.description())
 

@@ -8,7 +8,7 @@ import argparse
 import time
 from dataclasses import dataclass
 
-from bench import machine
+from bench import machine, shipped
 from bench.cost import Cost, Moment, reach
 from bench.stage import stage
 
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--mailboxes", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=60.0)
     given = parser.parse_args()
-    print(machine.description())
+    print(machine.description(), shipped.description(), sep="\n", flush=True)
     print(run(given.in_flight, given.mailboxes, given.seconds))
 
 

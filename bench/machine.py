@@ -74,4 +74,4 @@ def description() -> str:
         platform.machine(),
     )
     loads = " ".join(f"{it:.1f}" for it in os.getloadavg())
-    return f"{os.cpu_count()} cores of {model}, Linux {platform.release()}, Python {platform.python_version()}, load {loads}"
+    return f"{os.cpu_count()} cores of {model}, Linux {platform.release()}, load {loads}"

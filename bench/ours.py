@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 from sqlalchemy import text
 
+from bench import shipped
 from bench.machine import WORKER_CORE, on_core
 from bench.sending import address
 from bench.sink import HOST, password_of
@@ -122,7 +122,7 @@ def running(
     asyncio.run(_pause(url, True))
     port = free_port()
     environ = {
-        **os.environ,
+        **shipped.environment(),
         "DATABASE_URL": url,
         "WARMUP_WORKER_ID": "1",
         "WARMUP_ENCRYPTION_KEYS": KEY,
@@ -134,7 +134,7 @@ def running(
     }
     with on_core(WORKER_CORE), log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-c", "from warmup_cli.main import run; run()", "worker"],
+            [*shipped.python(), "-c", "from warmup_cli.main import run; run()", "worker"],
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=output,

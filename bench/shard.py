@@ -13,7 +13,7 @@ from pathlib import Path
 
 import asyncpg
 
-from bench import machine, ours
+from bench import machine, ours, shipped
 from bench.stage import postgres
 from tests.submission.authority import in_directory
 
@@ -93,7 +93,7 @@ def main() -> None:
     """The shard alone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mailboxes", type=int, default=1_000_000)
-    print(machine.description())
+    print(machine.description(), shipped.description(), sep="\n", flush=True)
     print(run(parser.parse_args().mailboxes))
 
 

@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import ours, scheme, sink
+from bench import ours, scheme, shipped, sink
 from bench.machine import OTHER_CORE, WORKER_CORE, on_core
 from tests.postgres.server import Postgres
 
@@ -52,13 +51,13 @@ class Stage:
     @contextlib.contextmanager
     def program(self, name: str) -> Iterator["subprocess.Popen[bytes]"]:
         """One of the others' senders: the module ``bench.NAME``."""
-        command = [sys.executable, "-m", f"bench.{name}", "--port", str(self.target.port)]
+        command = [*shipped.python(), "-m", f"bench.{name}", "--port", str(self.target.port)]
         command += ["--mails", str(self.mails), "--concurrent", str(self.concurrent)]
         command += ["--ca-file", str(self.ca_file)]
         if name in self.databases:
             command += ["--database", self.databases[name]]
         with on_core(WORKER_CORE):
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(command, env=shipped.environment(), stdin=subprocess.DEVNULL)
         try:
             yield process
         finally:

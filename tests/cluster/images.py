@@ -31,11 +31,12 @@ DOCKERFILES = {
     "warmup-operator": Path("Dockerfile.operator"),
     "warmup-worker": Path("Dockerfile.worker"),
     "warmup-demo": Path("demo/Dockerfile"),
+    "warmup-dev": Path("bench/Dockerfile"),
 }
 PROMETHEUS, PROMETHEUS_OPERATOR = "prometheus", "prometheus-operator"
 NAMES = (*DOCKERFILES, PAUSE, PROMETHEUS, PROMETHEUS_OPERATOR)
-USUAL = (*DOCKERFILES, PAUSE)
-"""All but what watches a cluster, which takes minutes to build."""
+USUAL = ("warmup-operator", "warmup-worker", "warmup-demo", PAUSE)
+"""What a cluster runs, but for what watches one, which takes minutes to build."""
 
 _BASE = "python:3.13-slim"
 _STAND_IN_SUITE = "trixie"
@@ -116,6 +117,26 @@ def ensure(*names: str) -> list[Path]:
         return [_make(name) for name in wanted]
 
 
+def unpacked(name: str) -> Path:
+    """The files of an image in a folder of the cache, for who runs a program of it without a container. Needs root."""
+    folder = _folder() / f"{name}-{key(name)}.files"
+    if folder.exists():
+        return folder
+    (archive,) = ensure(name)
+    with steps.alone(_folder() / ".lock"):
+        _prepare()
+        _read(name, archive)
+        partial = _folder() / "temporary" / folder.name
+        (_folder() / "temporary" / "Dockerfile").write_text(f"FROM {reference(name)}\n")
+        # In a chroot: nothing is run, and only so does buildah leave the machine's cgroups alone.
+        output = ("--isolation=chroot", "--pull=never", f"--output=type=local,dest={partial}")
+        _run(f"unpacking {name}", _buildah("bud", *output, str(partial.parent)), name)
+        for older in _folder().glob(f"{name}-*.files"):
+            shutil.rmtree(older)
+        partial.rename(folder)
+    return folder
+
+
 def push(name: str, archive: Path, destination: str) -> None:
     """Copy an image from its archive to an image registry."""
     # As Docker has it: on this machine itself a registry needs no certificate.
@@ -123,12 +144,17 @@ def push(name: str, archive: Path, destination: str) -> None:
     flags = ["--tls-verify=false"] if local else []
     with steps.alone(_folder() / ".lock"):
         _prepare()
-        _run(f"reading {name}", _buildah("pull", "--quiet", f"docker-archive:{archive}"), "push")
+        _read(name, archive)
         _run(
             f"pushing {destination}",
             _buildah("push", *flags, reference(name), f"docker://{destination}"),
             "push",
         )
+
+
+def _read(name: str, archive: Path) -> None:
+    """Let buildah know an image of which only the archive may be left."""
+    _run(f"reading {name}", _buildah("pull", "--quiet", f"docker-archive:{archive}"), name)
 
 
 def _archive(name: str, checkout: Path) -> Path:
