@@ -178,8 +178,13 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
             ),
             Panel(
                 "Failures by phase",
-                "A minute: mails not sent, and connections that led to none.",
-                [Query(a_minute("failures", "phase"), "{{phase}}")],
+                "A minute: mails not sent, and connections that led to none; sweep: mails of dead workers, put in doubt.",
+                [
+                    Query(a_minute("failures", "phase"), "{{phase}}"),
+                    Query(
+                        f"60 * sum(rate(warmup_worker_swept_total{{{WORKERS}}}[$__rate_interval]))", "sweep"
+                    ),
+                ],
                 width=8,
             ),
             Panel(

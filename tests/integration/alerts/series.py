@@ -28,6 +28,7 @@ def healthy(replicas: int) -> dict[str, str]:
         "sending_seconds_left": "28800-60x300",
         "sizing_mails_demanded": "30000x300",
         "sizing_mails_per_worker": f"{-(-36000 // replicas)}x300",
+        "workers_wanted": f"{replicas}x300",
         "workers_live": f"{replicas}x300",
         "attainment_yesterday_ratio": "0.9998x300",
         "mailboxes_unowned": "0x300",
@@ -45,6 +46,7 @@ def healthy(replicas: int) -> dict[str, str]:
     found[f'warmup_operator_reconcile_errors_total{{{OPERATOR},reason="Timeout"}}'] = "1x300"
     for number in range(1, replicas + 1):
         found |= mails(number, sent=1000, failed=20, in_doubt=1)
+        found[swept(number)] = "0x300"
         found |= refreshes(number, refreshed=10, grant_refused=0)
     return found
 
@@ -64,12 +66,22 @@ def fleet(name: str) -> str:
     return f"warmup_fleet_{name}{{{FLEET}}}"
 
 
+def told_by(pod: str, name: str) -> str:
+    """The same as one of the operator's pods tells it."""
+    return f'warmup_fleet_{name}{{{FLEET},pod="{pod}"}}'
+
+
 def mails(number: int, **a_minute: int) -> dict[str, str]:
     """A worker's mails by final state, all of them through mail hosts that no provider is known of."""
     return {
         f'warmup_worker_mails_total{{{of_worker(number)},state="{state}"}}': f"0+{count}x300"
         for state, count in a_minute.items()
     } | through(number, "other", **a_minute)
+
+
+def swept(number: int) -> str:
+    """The series of the dead workers' mails that a worker put in doubt."""
+    return f"warmup_worker_swept_total{{{of_worker(number)}}}"
 
 
 def through(number: int, provider: str, **a_minute: int) -> dict[str, str]:

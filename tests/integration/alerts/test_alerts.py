@@ -20,7 +20,9 @@ from tests.integration.alerts.series import (
     of_worker,
     ready,
     refreshes,
+    swept,
     through,
+    told_by,
     unit_test,
 )
 
@@ -39,7 +41,28 @@ ERRORS = f'warmup_operator_reconcile_errors_total{{{OPERATOR},reason="Timeout"}}
 FORBIDDEN = ERRORS.replace("Timeout", "Forbidden")
 SERVED = f"warmup_operator_fleets{{{OPERATOR}}}"
 
+# A growth that fails: ten minutes of it, then held back for 10, 20 and 40.
+GROWING: dict[str, str] = {
+    fleet("workers_wanted"): "1x169 2x130",
+    holds("Resizing"): "0x169 1x9 0x9 1x9 0x19 1x9 0x69",
+    holds("Degraded"): "0x179 1x9 0x9 1x19 0x9 1x69",
+}
+STOPPED: dict[str, str] = {
+    fleet("mailboxes_unowned"): "1000x300",
+    fleet("workers_wanted"): "0x300",
+    fleet("workers_live"): "0x300",
+    ready("Running"): "",
+    ready("Stopped"): "0x300",
+}
+"""By a person: nobody owns its mailboxes."""
 SLOW: dict[str, str] = {fleet("mails_behind"): "400x300", fleet("mails_sent"): "3000+10x300"}
+# Behind, and just fast enough: with a rate of less than half an hour it would not be. The operator's pod is another since 220.
+REPLACED: dict[str, str] = {
+    fleet("mails_behind"): "400x300",
+    fleet("mails_sent"): "",
+    told_by("old", "mails_sent"): "3000+27x220 _x79",
+    told_by("new", "mails_sent"): "_x221 8967+27x78",
+}
 FIRES: Mapping[str, list[dict[str, str]]] = {
     "WarmupQuotaAtRisk": [SLOW, {fleet("sizing_mails_demanded"): "36100x300"}],
     "WarmupQuotaMissed": [{fleet("attainment_yesterday_ratio"): "0.98x300"}],
@@ -54,8 +77,9 @@ FIRES: Mapping[str, list[dict[str, str]]] = {
         }
     ],
     "WarmupFleetDegraded": [{holds("Degraded"): "1x300"}],
-    "WarmupResizeStuck": [{holds("Resizing"): "1x300"}],
-    "WarmupMailsInDoubt": [mails(1, in_doubt=12)],
+    "WarmupResizeStuck": [{holds("Resizing"): "1x300"}, GROWING],
+    # The second: of workers that died, so no worker counts them among its own.
+    "WarmupMailsInDoubt": [mails(1, in_doubt=12), {swept(1): "0+12x300"}],
     # The second: one provider of two, and of all mails together fewer than one in twenty.
     "WarmupMailsFailing": [mails(1, failed=60), through(1, "gmail", sent=10, failed=1)],
     "WarmupProviderPaused": [{PAUSES: "_x225 1x60"}, {PAUSES: "1x225 2x60"}],
@@ -78,17 +102,31 @@ SILENT: Mapping[str, list[dict[str, str]]] = {
         {**SLOW, ready("Running"): "", ready("Paused"): "0x300"},
         {fleet("mails_behind"): "10x230 400x60", fleet("mails_sent"): "3000+10x300"},  # for ten minutes
         {fleet("mails_sent"): "25000+20x225 0+100x60"},  # the day has turned
+        REPLACED,
     ],
     "WarmupQuotaMissed": [{fleet("attainment_yesterday_ratio"): "0.99x300"}],
-    "WarmupMailboxesUnowned": [{fleet("mailboxes_unowned"): "0x235 9x60"}],
+    "WarmupMailboxesUnowned": [
+        {fleet("mailboxes_unowned"): "0x235 9x60"},
+        STOPPED,
+        # Its database goes away: the figures stand as they were.
+        STOPPED | {ready("Stopped"): "0x230", ready("DatabaseTimeout"): "_x230 0x60"},
+    ],
     "WarmupMailboxesOwnedTwice": [{fleet("mailboxes_owned_twice"): "0x230 9x60"}],
     "WarmupFleetNotReady": [
         {ready("Running"): "", ready(reason): "0x300"}
         for reason in ("Paused", "Stopped", "NoMailboxes", "MailboxesTooFew")
     ],
     "WarmupFleetDegraded": [{holds("Degraded"): "0x220 1x60"}],
-    "WarmupResizeStuck": [{holds("Resizing"): "0x200 1x60"}],
-    "WarmupMailsInDoubt": [mails(1, in_doubt=9), mails(1, sent=0, failed=0, in_doubt=0)],
+    "WarmupResizeStuck": [
+        {holds("Resizing"): "0x200 1x60"},
+        {fleet("workers_wanted"): "1x200 2x60", holds("Resizing"): "0x200 1x9 0x9 1x60"},
+    ],
+    "WarmupMailsInDoubt": [
+        mails(1, in_doubt=9),
+        mails(1, in_doubt=5) | {swept(1): "0+4x300"},
+        mails(1, sent=0, failed=0, in_doubt=0),
+        {**mails(1, sent=0, failed=0, in_doubt=0), swept(1): "0x200 4x60"},
+    ],
     "WarmupMailsFailing": [
         mails(1, failed=50),
         through(1, "gmail", sent=100, failed=5),
