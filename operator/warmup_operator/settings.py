@@ -45,7 +45,7 @@ class OperatorSettings:
     silence_seconds: float
     """How long a watch may bring nothing before it is opened anew."""
     stale_seconds: float
-    """How long no reconcile of any fleet may have succeeded before liveness fails."""
+    """How long no reconcile of any fleet may have succeeded before liveness fails; three times the idle time at the least."""
     timing: Timing = field(default_factory=Timing)
 
 
@@ -86,7 +86,7 @@ def from_environment(environment: Mapping[str, str]) -> OperatorSettings:
         idle_seconds=idle,
         list_seconds=list_,
         silence_seconds=silence,
-        stale_seconds=stale,
+        stale_seconds=max(stale, 3 * idle),
         timing=constants,
     )
 

@@ -158,6 +158,7 @@ def test_policies_let_through_what_is_needed(tmp_path: Path) -> None:
         {"watchNamespace": ["a"]},
         {"crd": {"installed": False}},
         {"aggregateRoles": "yes"},
+        {"idleSeconds": 301},
         {"image": {"repo": "x"}},
         {"resources": {"limit": {}}},
         {"serviceAccount": {"annotation": {}}},

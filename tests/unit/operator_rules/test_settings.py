@@ -13,6 +13,12 @@ def test_without_a_variable_the_whole_cluster_is_served() -> None:
     assert own.worker_image == f"ghcr.io/warmup-fleet/worker:{settings.VERSION}"
 
 
+def test_liveness_outlasts_the_pause_between_two_looks() -> None:
+    """Else a healthy operator is restarted for ever."""
+    assert settings.from_environment({"WARMUP_IDLE_SECONDS": "200"}).stale_seconds == 600
+    assert settings.from_environment({"WARMUP_IDLE_SECONDS": "600"}).stale_seconds == 1800
+
+
 def test_namespaces_are_a_list() -> None:
     assert settings.from_environment({"WARMUP_WATCH_NAMESPACES": "a, b,"}).namespaces == ("a", "b")
 
