@@ -255,7 +255,14 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
                 "Rows without a partition",
                 "0 while upkeep works.",
                 [Query(of_fleet("database_rows_without_partition"), "rows")],
-                width=6,
+                width=4,
+            ),
+            Panel(
+                "Since the operator's last good look",
+                "About half a minute. What it tells of this fleet may be so old.",
+                [Query(f"time() - {of_fleet('looked_at_seconds')}", "seconds")],
+                unit="s",
+                width=4,
             ),
             Panel(
                 "One look of the operator, 95th percentile",
@@ -268,7 +275,7 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
                     )
                 ],
                 unit="s",
-                width=6,
+                width=5,
             ),
             Panel(
                 "Errors of the operator",
@@ -279,7 +286,7 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
                         "{{reason}}",
                     )
                 ],
-                width=6,
+                width=5,
             ),
         ),
     ),

@@ -1,7 +1,8 @@
 """One loop a fleet: woken by events, else it comes round when it promised; and the truth of liveness.
 
 Owns the loops, keyed by namespace and name. Events only wake; every ``list_seconds`` the fleets are listed, so a lost event costs
-that at most. A step may take ``STEP_SECONDS``; errors are counted, said once a turn, and tried again with growing pauses.
+that at most. A step may take ``STEP_SECONDS``; errors are counted, said once a turn, and tried again with growing pauses. When
+one last ended well stands in the fleet's metrics, for liveness only asks whether any fleet's does.
 
 Liveness (``faults``) fails when
 - a loop has not come round within three times the pause it promised and the time a step may take,
@@ -122,6 +123,7 @@ class Loops:
             self._loops[loop.key] = loop
             loop.task = asyncio.create_task(self._run(loop), name=f"fleet {namespace}/{name}")
             self._metrics.fleets.set(len(self._loops))
+            self._metrics.begin(*loop.key)
         loop.wake.set()
 
     def faults(self) -> list[str]:
@@ -209,6 +211,7 @@ class Loops:
             return Answer(pause)
         loop.failures = 0
         self._succeeded = self._monotonic()
+        self._metrics.looked(*loop.key)
         return answer
 
 

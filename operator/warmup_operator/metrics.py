@@ -1,7 +1,7 @@
 """What Prometheus reads of the operator: its own work, and each fleet's figures as its status has them.
 
-Names: ``warmup_operator_*`` and ``warmup_fleet_*``; the labels namespace and name are a fleet's.
-A fleet that is gone leaves no series.
+Names: ``warmup_operator_*`` and ``warmup_fleet_*``; the labels namespace and name are a fleet's. Figures that could not be read
+keep their last value: ``warmup_fleet_looked_at_seconds`` says how old they may be. A fleet that is gone leaves no series.
 """
 
 from collections.abc import Mapping
@@ -53,6 +53,10 @@ class Metrics:
         self._several = (self._ready, self._condition, self._sizing)
         """Those whose labels say more than whose they are."""
         self._gauges: dict[str, Gauge] = {
+            "looked_at": gauge(
+                "looked_at_seconds",
+                "When the last look at the fleet that ended well ended, in Unix time; 0: none yet.",
+            ),
             "epoch": gauge("epoch", "Epoch of the ownership."),
             "wanted": gauge("workers_wanted", "Workers the fleet should have."),
             "live": gauge("workers_live", "Workers whose lease runs."),
@@ -87,6 +91,14 @@ class Metrics:
                 "database_rows_without_partition", "Rows of the ledger whose day has no partition."
             ),
         }
+
+    def begin(self, namespace: str, name: str) -> None:
+        """A fleet is served from now on: one that no look ever succeeds at is known by that, too."""
+        self._gauges["looked_at"].labels(namespace, name).set(0)
+
+    def looked(self, namespace: str, name: str) -> None:
+        """A look at a fleet ended well, just now."""
+        self._gauges["looked_at"].labels(namespace, name).set_to_current_time()
 
     def show(
         self,

@@ -20,6 +20,7 @@ def of_worker(number: int) -> str:
 def healthy(replicas: int) -> dict[str, str]:
     """A fleet of so many workers at noon: 3,000 mails due, 100 a minute, eight hours left of which it needs half."""
     fleet = {
+        "looked_at_seconds": "0+60x300",
         "mails_due": "30000x300",
         "mails_sent": "3000+100x300",
         "mails_behind": "10x300",

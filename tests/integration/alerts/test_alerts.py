@@ -63,6 +63,14 @@ REPLACED: dict[str, str] = {
     told_by("old", "mails_sent"): "3000+27x220 _x79",
     told_by("new", "mails_sent"): "_x221 8967+27x78",
 }
+LOOKED_AT = fleet("looked_at_seconds")
+# It alone of five is not looked at, so most looks end well.
+ONE_OF_FIVE: dict[str, str] = {
+    **{LOOKED_AT.replace('"main"', f'"other-{it}"'): "0+60x300" for it in range(4)},
+    LOOKED_AT: "0+60x200 12000x100",
+    LOOKS: "0+20x300",
+    ERRORS: "0+6x300",
+}
 FIRES: Mapping[str, list[dict[str, str]]] = {
     "WarmupQuotaAtRisk": [SLOW, {fleet("sizing_mails_demanded"): "36100x300"}],
     "WarmupQuotaMissed": [{fleet("attainment_yesterday_ratio"): "0.98x300"}],
@@ -86,7 +94,8 @@ FIRES: Mapping[str, list[dict[str, str]]] = {
     "WarmupTokenRefreshFailing": [refreshes(1, grant_refused=2), refreshes(1, application_refused=2)],
     "WarmupDatabaseConnectionsNearBudget": [{fleet("database_connections"): "149x300"}],
     "WarmupPartitionMissing": [{fleet("database_rows_without_partition"): "1x300"}],
-    "WarmupOperatorNotReconciling": [{LOOKS: "5x300"}],
+    # The second: no look since the operator began.
+    "WarmupFleetNotLookedAt": [ONE_OF_FIVE, {LOOKED_AT: "0x300"}],
     "WarmupOperatorErrors": [
         {ERRORS: "0+2x300"},
         {FORBIDDEN: "0+1x300"},
@@ -136,7 +145,16 @@ SILENT: Mapping[str, list[dict[str, str]]] = {
     "WarmupTokenRefreshFailing": [refreshes(1, refreshed=30, grant_refused=1, superseded=9)],
     "WarmupDatabaseConnectionsNearBudget": [{fleet("database_connections"): "147x300"}],
     "WarmupPartitionMissing": [{fleet("database_rows_without_partition"): "0x180 500x90"}],
-    "WarmupOperatorNotReconciling": [{LOOKS: "5x300", SERVED: "0x300"}],
+    "WarmupFleetNotLookedAt": [
+        {LOOKED_AT: " ".join(f"{at}x4" for at in range(0, 18000, 300))},  # the longest idleSeconds
+        {LOOKED_AT: "0+60x226 13560x70"},  # for less than a quarter of an hour
+        {LOOKED_AT: "0+60x200 _x100"},  # the fleet is gone
+        {
+            LOOKED_AT: "",
+            told_by("old", "looked_at_seconds"): "0+60x229 _x70",
+            told_by("new", "looked_at_seconds"): "_x230 0x3 14040+60x66",
+        },
+    ],
     "WarmupOperatorErrors": [{ERRORS: "0+0.5x300"}, {FORBIDDEN: "0+1x220 220x80"}],
     "WarmupOperatorAbsent": [{SERVED: "1x100 _x5 1x200"}],
 }

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,6 +24,13 @@ async def well(scene: Scene) -> None:
         return await scene.ask("/healthz") == (200, "ok\n")
 
     await until(passes, "liveness is well", 120)
+
+
+async def looked_at(scene: Scene) -> float:
+    """When a look at the fleet last ended well, as Prometheus reads it."""
+    _, exposition = await scene.ask("/metrics")
+    [line] = [it for it in exposition.splitlines() if it.startswith("warmup_fleet_looked_at_seconds{")]
+    return float(line.split()[1])
 
 
 async def test_it_fails_when_no_fleet_can_be_reconciled_and_recovers(
@@ -45,9 +53,12 @@ async def test_it_fails_when_no_fleet_can_be_reconciled_and_recovers(
 
         faults = await until(failing, "liveness fails", 120)
         assert "no fleet has been reconciled for" in faults
+        stopped = await looked_at(scene)
+        assert time.time() - stopped > 4
     finally:
         os.kill(api_server, signal.SIGCONT)
     await well(scene)
+    assert await looked_at(scene) > stopped
 
 
 async def test_a_change_made_while_the_api_server_was_down_is_handled(

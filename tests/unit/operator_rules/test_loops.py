@@ -1,6 +1,7 @@
 """A loop a fleet: woken, looked up again, ended; and liveness, with a clock that the test moves."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class World:
     looks: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     answer: Callable[[str], Awaitable[Answer]] | None = None
+    metrics: Metrics = field(default_factory=Metrics)
 
     async def fleets(self) -> Listing:
         return Listing(self.listed, {it: KubernetesError(403, "no") for it in self.refused})
@@ -56,11 +58,12 @@ class Looks:
 
     async def close(self) -> None:
         self.world.closed.append(self.name)
+        self.world.metrics.forget("mail", self.name)
 
 
 @asynccontextmanager
 async def loops_of(world: World, stale: float = 600) -> AsyncIterator[Loops]:
-    loops = Loops(world.make, world.fleets, Metrics(), LIST_SECONDS, stale, lambda: world.now)
+    loops = Loops(world.make, world.fleets, world.metrics, LIST_SECONDS, stale, lambda: world.now)
     try:
         yield loops
     finally:
@@ -116,6 +119,32 @@ async def test_an_error_is_tried_again_and_one_fleets_error_is_no_others() -> No
         loops.heard(fleet("good"), deleted=False)
         await until(lambda: world.looks.count("bad") == 2, "a second look at the bad one")
         assert world.looks.count("good") == 1
+
+
+async def test_only_a_look_that_ended_well_counts_as_one() -> None:
+    async def answer(name: str) -> Answer:
+        if name == "bad" or world.looks.count(name) > 1:
+            raise RuntimeError("no luck")
+        return Answer(0 if name == "gone" else 3600, gone=name == "gone")
+
+    def looked_at(name: str) -> float | None:
+        labels = {"namespace": "mail", "name": name}
+        return world.metrics.registry.get_sample_value("warmup_fleet_looked_at_seconds", labels)
+
+    world = World(answer=answer)
+    before = time.time()
+    async with loops_of(world) as loops:
+        for name in ("bad", "good", "gone"):
+            loops.heard(fleet(name), deleted=False)
+        await until(lambda: world.looks.count("bad") == 2 and world.closed == ["gone"], "the looks")
+        first = looked_at("good")
+        assert first is not None
+        assert before <= first <= time.time()
+        assert looked_at("bad") == 0, "never, and yet there"
+        assert looked_at("gone") is None
+        loops.wake("mail", "good")
+        await until(lambda: world.looks.count("good") == 2, "a second look")
+        assert looked_at("good") == first
 
 
 async def test_a_loop_that_hangs_is_told_when_no_step_may_take_so_long() -> None:

@@ -34,6 +34,7 @@ def shown(metrics: Metrics, yesterday: str | None = "99.98%", by: str = "Mails")
         yesterday=yesterday,
     )
     metrics.show("mail", "main", figures, CONDITIONS, seen)
+    metrics.looked("mail", "main")
     return series(metrics)
 
 
