@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -209,7 +209,7 @@ def test_a_database_for_a_trial_comes_by_a_switch_and_can_be_reached(tmp_path: P
     [container] = pod["spec"]["containers"]
     variables = {it["name"]: it.get("value") for it in container["env"]}
     assert (variables["POSTGRES_USER"], variables["POSTGRES_DB"]) == (url.username, url.database)
-    assert variables.keys() == {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
+    assert variables.keys() == {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "PGDATA"}
     assert "127.0.0.1" in container["readinessProbe"]["exec"]["command"]
     # Nobody else's selector finds it, and both sides of its policy let the fleet through.
     operator = made["Deployment", "there", "warmup-fleet"]["spec"]
@@ -230,6 +230,15 @@ def test_its_data_stay_with_a_volume_or_end_with_the_pod(tmp_path: Path) -> None
         ]["spec"]
         for storage in ("5Gi", "")
     )
+    for spec in (kept, lost):
+        [container] = spec["template"]["spec"]["containers"]
+        [mounted] = [it["mountPath"] for it in container["volumeMounts"] if it["name"] == "data"]
+        [data] = [PurePosixPath(it["value"]) for it in container["env"] if it["name"] == "PGDATA"]
+        assert PurePosixPath(mounted) in data.parents
+        images_own = PurePosixPath("/var/lib/postgresql/data")
+        assert images_own not in (data, *data.parents), (
+            "a volume of the image's own up to 17, which ends with the container"
+        )
     [claim] = kept["volumeClaimTemplates"]
     assert claim["spec"]["resources"]["requests"] == {"storage": "5Gi"}
     assert "volumeClaimTemplates" not in lost
