@@ -13,7 +13,7 @@ import warmup_core
 from warmup_cli import database, keys, mailboxes, pauses, plan, replies, report, worker
 from warmup_cli.connection import Source, Unavailable
 from warmup_core.database import Unreachable
-from warmup_core.fleet import DatabaseInUse
+from warmup_core.fleet import DatabaseInUse, SettingsUnreadable
 from warmup_core.mailboxes import EnrolmentBusy
 from warmup_core.restored import StillLive
 from warmup_core.schema import SchemaBusy
@@ -74,7 +74,15 @@ def run() -> None:
         app()
     except Refused as refusal:
         fail(str(refusal), 2)
-    except (Unreachable, Unavailable, DatabaseInUse, EnrolmentBusy, SchemaBusy, StillLive) as error:
+    except (
+        Unreachable,
+        Unavailable,
+        DatabaseInUse,
+        SettingsUnreadable,
+        EnrolmentBusy,
+        SchemaBusy,
+        StillLive,
+    ) as error:
         fail(str(error), 1)
     except BrokenPipeError:
         sys.stderr.close()

@@ -13,6 +13,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -77,6 +78,16 @@ class DatabaseInUse(Exception):
         )
 
 
+class SettingsUnreadable(Exception):
+    """The row's settings are none that this release knows."""
+
+    def __init__(self, error: ValidationError) -> None:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        super().__init__(
+            f"This release cannot read the fleet's settings ({faults}): it needs the release that wrote them."
+        )
+
+
 _READ = """
     SELECT owner_cluster, owner_namespace, owner_name, owner_uid, generation, token, epoch, worker_count, settings,
            settings_version, paused, deleted, fleet_zone() AS zone,
@@ -88,17 +99,21 @@ _READ = """
 
 
 async def read(connection: AsyncConnection) -> FleetRow | None:
-    """The fleet's row, or None while nobody owns the database."""
+    """The fleet's row, or None while nobody owns the database. Raises SettingsUnreadable."""
     row = (await connection.execute(text(_READ))).first()
     if row is None:
         return None
+    try:
+        settings = FleetSettings.model_validate(row.settings)
+    except ValidationError as error:
+        raise SettingsUnreadable(error) from None
     return FleetRow(
         owner=Owner(row.owner_cluster, row.owner_namespace, row.owner_name, row.owner_uid),
         generation=row.generation,
         token=row.token,
         epoch=row.epoch,
         worker_count=row.worker_count,
-        settings=FleetSettings.model_validate(row.settings),
+        settings=settings,
         settings_version=row.settings_version,
         paused=row.paused,
         deleted=row.deleted,
@@ -125,10 +140,10 @@ async def own(
 ) -> FleetRow:
     """Make the row this fleet's and write what its workers obey; idempotent, and writes nothing when nothing changed.
 
-    ``token``: a random word used only when the row is made; it makes Message-IDs unique over fleets. Raises DatabaseInUse.
+    ``token``: a random word used only when the row is made; it makes Message-IDs unique over fleets.
     ``adopt``: the uid of a fleet whose row this one takes over, under a higher epoch. An older generation than the row's is
     an old view of the object and changes nothing. A newer one forgets a growth that failed: whoever changes the spec may have
-    mended the cause. A row that was marked deleted goes on under a higher epoch.
+    mended the cause. A row that was marked deleted goes on under a higher epoch. Raises DatabaseInUse, SettingsUnreadable.
     """
     document = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
     await connection.execute(

@@ -2,7 +2,7 @@
 
 One writer (the operator, or worker 1 outside Kubernetes), many readers; a change reaches every worker with its heartbeat and
 restarts nobody. Unknown keys are ignored on reading, so an older worker goes on beside a newer operator.
-Fails: a row that this version cannot read raises ValidationError, and the worker keeps its last good settings. Pure.
+Fails: a row that this version cannot read raises ValidationError, and a worker claims nothing under it. Pure.
 """
 
 from collections.abc import Collection

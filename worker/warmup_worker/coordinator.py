@@ -3,7 +3,8 @@
 Its own environment is the wanted fleet; what another worker's environment says is never a proposal, only a reason not to be
 ready (see ``lease``). Each round is whole in itself: own the row, observe, act. Two processes of number 1 are harmless: owning is
 idempotent, a flip is compare-and-set. Who is missing is told, with how many mailboxes wait for it.
-Fails: another fleet's database is refused by its owner's name (``trouble``); an outage is waited out.
+Fails: another fleet's database is refused by its owner's name, and settings of a later release by what is wrong with them
+(``trouble``); an outage is waited out.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import secrets
 
 from warmup_core import fleet, upkeep
 from warmup_core.database import Unreachable
-from warmup_core.fleet import DatabaseInUse, FleetRow
+from warmup_core.fleet import DatabaseInUse, FleetRow, SettingsUnreadable
 from warmup_core.upkeep import Upkeeper
 from warmup_worker.clock import boottime
 from warmup_worker.connection import Database, Rejected
@@ -67,7 +68,7 @@ class Coordinator:
                     time_zone=self._wanted.time_zone,
                     paused=False,
                 )
-            except DatabaseInUse as error:
+            except (DatabaseInUse, SettingsUnreadable) as error:
                 return str(error)
         orders = self._lease.orders
         if orders is not None:

@@ -9,8 +9,10 @@ in its place stands back for a while: ``newcomer``). The lease guards
 nothing but the sweep (how soon a dead worker's open intents are put in doubt); a claim is fenced by the incarnation itself.
 Each beat brings back what the worker obeys: the database's clock, the day, epoch, count, pause and settings. It takes along
 what the worker measured of its sends, by which the fleet is sized; what the process before it measured stands until then.
+Invariant: token, version and settings are always of one reading, so no limit of old settings passes for one of the new.
 Fails: while Postgres is away beats are tried again every interval with jitter; ``trusted`` turns false after three missed
-ones and the engine claims nothing then.
+ones and the engine claims nothing then. Nor does it under settings that this release cannot read (a later one wrote them):
+the old ones stay in hand, so that what is claimed is sent and settled, and ``unreadable`` says why no more is.
 """
 
 import asyncio
@@ -20,14 +22,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warmup_core import connections, fleet
 from warmup_core.capacity import Measured
 from warmup_core.database import Unreachable
-from warmup_core.fleet import Owner
+from warmup_core.fleet import FleetRow, Owner, SettingsUnreadable
 from warmup_core.settings import FleetSettings
 from warmup_worker import newcomer
 from warmup_worker.clock import DatabaseClock, boottime
@@ -122,8 +123,8 @@ class Lease:
         self.trouble: str | None = None
         self.dissent: str | None = None
         """Live workers whose environment asks for another count than this one's, in words; None while all agree."""
-        self._unreadable: str | None = None
-        """What is wrong with the fleet's settings, as it was logged."""
+        self.unreadable: str | None = None
+        """Why the fleet's settings are not the ones in hand; None while they are."""
 
     @property
     def age(self) -> float:
@@ -132,8 +133,9 @@ class Lease:
 
     @property
     def trusted(self) -> bool:
-        """Whether the last beat is young enough to claim under."""
-        return self.age < 3 * self._timing.heartbeat and not self.replaced.is_set()
+        """Whether the last beat is young enough to claim under, and its settings are the fleet's."""
+        young = self.age < 3 * self._timing.heartbeat
+        return young and self.unreadable is None and not self.replaced.is_set()
 
     async def register(self) -> str | None:
         """Take an incarnation, if the number is free to take. Called until it succeeds, and never after it did. Returns what
@@ -212,29 +214,29 @@ class Lease:
             if row is None:
                 self.replaced.set()
                 return
-            settings = await self._settings(connection, row.token, row.settings_version)
+            read = await self._settings(connection, row.token, row.settings_version)
         self._clock.set(row.at)
         self._last_beat = boottime()
         self._hear(row.dissent)
-        if settings is not None:
+        if read is not None:
             processes = max(row.worker_count, row.processes, self._number)
             self._database.hold(
-                connections.of_worker(settings[1].max_connections, processes, growing=row.growing)
+                connections.of_worker(read.settings.max_connections, processes, growing=row.growing)
             )
         self.orders = (
             None
-            if row.fleet is None or settings is None
+            if row.fleet is None or read is None
             else Orders(
-                owner=settings[0],
-                token=row.token,
+                owner=read.owner,
+                token=read.token,
                 epoch=row.epoch,
                 worker_count=row.worker_count,
                 paused=row.paused,
                 deleted=row.deleted,
                 day=row.day,
                 zone=row.zone,
-                settings_version=row.settings_version,
-                settings=settings[1],
+                settings_version=read.settings_version,
+                settings=read.settings,
             )
         )
         self.beaten.set()
@@ -253,25 +255,24 @@ class Lease:
 
     async def _settings(
         self, connection: AsyncConnection, token: str | None, version: int | None
-    ) -> tuple[Owner, FleetSettings] | None:
-        """Owner and settings: those in hand while their version stands, else read anew; None while there is no fleet.
-
-        A fleet that was made since the heartbeat looked for one is the next heartbeat's, which sees all of its row.
+    ) -> Orders | FleetRow | None:
+        """What holds the fleet's settings: the orders in hand while their version stands, else the row read anew; None while
+        there is no fleet. A fleet that was made since the heartbeat looked for one is the next heartbeat's, which sees all of
+        its row.
         """
+        known, unreadable = self.orders, None
+        found: Orders | FleetRow | None = known
         if token is None:
-            return None
-        known = self.orders
-        if known is not None and (known.token, known.settings_version) == (token, version):
-            return known.owner, known.settings
-        try:
-            row = await fleet.read(connection)
-        except ValidationError as error:
-            if str(error) != self._unreadable:
-                log.error("the fleet's settings cannot be read, the last good ones stay: %s", error)
-            self._unreadable = str(error)
-            return (known.owner, known.settings) if known else None
-        self._unreadable = None
-        return (row.owner, row.settings) if row else None
+            found = None
+        elif known is None or (known.token, known.settings_version) != (token, version):
+            try:
+                found = await fleet.read(connection)
+            except SettingsUnreadable as error:
+                unreadable = str(error)
+        if unreadable is not None and unreadable != self.unreadable:
+            log.error("nothing is claimed: %s", unreadable)
+        self.unreadable = unreadable
+        return found
 
     async def release(self) -> None:
         """Give the lease back, so that others need not wait for it to run out. Raises Unreachable."""

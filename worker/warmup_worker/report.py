@@ -97,7 +97,7 @@ class Report:
     def readiness(self) -> Readiness:
         """Whether this worker can do its part now."""
         database = self._lease.trouble or self._outcomes.trouble or self._claims.trouble
-        trouble = self.starting or database or self._lease.dissent
+        trouble = self.starting or database or self._lease.unreadable or self._lease.dissent
         if trouble is None and self._coordinator is not None:
             trouble = self._coordinator.trouble
         return readiness(

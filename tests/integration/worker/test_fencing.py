@@ -17,6 +17,7 @@ from warmup_core import connections
 from warmup_core import fleet as fleets
 from warmup_worker.engine import DRAINED, REPLACED, Engine
 from warmup_worker.lease import Lease
+from warmup_worker.wanted import WantedFleet
 
 
 async def test_a_second_process_of_the_number_replaces_the_first_which_ends_its_sends_and_goes(
@@ -247,3 +248,61 @@ async def test_a_fleet_that_is_made_in_the_middle_of_a_heartbeat_is_followed_fro
             await until(fleet.waits_for_a_lock, "a heartbeat waits for the worker's row")
             await fleet.start()
         await until(lambda: worker.report.readiness().ready, "the worker follows the fleet")
+
+
+LATER_RELEASE = (
+    "UPDATE fleet SET settings_version = settings_version + 1,"
+    " settings = settings || jsonb_build_object('per_minute_limit', 1, 'ramp_type', CAST(:ramp AS text))"
+)
+UNREADABLE = "This release cannot read the fleet's settings (ramp_type: "
+
+
+async def test_under_settings_of_a_later_release_a_worker_claims_nothing_says_why_settles_and_drains(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A limit that fell in them is not passed by a worker that cannot know it."""
+    await fleet.start()
+    await fleet.enrol(6)
+    let_go = asyncio.Event()
+    fleet.server.faults[Step.REPLY] = faults.first(6, faults.hold(let_go))
+    worker = Engine(fleet.settings(), "client.example")
+    running = asyncio.create_task(worker.run())
+    await fleet.server.journal.until("accepted", 6)
+    await fleet.execute(LATER_RELEASE, ramp="Later")
+    await until(lambda: worker.report.readiness().reason.startswith(UNREADABLE), "it says so")
+    assert not worker.report.readiness().ready
+    let_go.set()
+    await fleet.mails("sent", 6)
+    for _ in range(5):
+        before = worker.lease.came_round
+        await until(lambda before=before: worker.lease.came_round > before, "another beat")  # type: ignore[misc]
+    orders = worker.lease.orders
+    assert orders is not None
+    assert (orders.settings_version, orders.settings.per_minute_limit) == (1, EAGER.per_minute_limit)
+    assert await fleet.states() == {"sent": 6}
+    assert len([it for it in caplog.messages if UNREADABLE in it]) == 1
+    worker.stop()
+    assert await running == DRAINED
+    await fleet.adds_up()
+    async with fleet.worker() as newer:
+        await until(
+            lambda: newer.report.readiness().reason.startswith(UNREADABLE), "nor does it call that no fleet"
+        )
+        await fleet.execute(
+            LATER_RELEASE.replace("'per_minute_limit', 1", "'per_minute_limit', NULL"), ramp="None"
+        )
+        await fleet.mails("sent", 18)
+        assert newer.report.readiness().ready
+    await fleet.adds_up()
+
+
+async def test_worker_1_without_an_operator_tells_of_settings_of_a_later_release_and_stays(
+    fleet: Fleet,
+) -> None:
+    async with fleet.worker(wanted=WantedFleet(1, EAGER, "UTC")) as worker:
+        await until(lambda: worker.report.readiness().ready, "the fleet")
+        await fleet.execute(LATER_RELEASE, ramp="Later")
+        coordinator = worker._coordinator
+        assert coordinator is not None
+        await until(lambda: (coordinator.trouble or "").startswith(UNREADABLE), "it says so")
+        assert not worker.report.readiness().ready
