@@ -107,4 +107,3 @@ class Consequences:
             about = {"scope": pause.scope, "key": pause.key, "rule": pause.rule}
             log.log(level, "%s %s pauses: %s", pause.scope, pause.key, pause.reason, extra=about)
         self._outcomes.pause(pause)
-        self._keeper.suspend_recipients()

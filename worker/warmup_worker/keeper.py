@@ -102,7 +102,6 @@ class Keeper:
         self._pool_of: _Reading | None = None
         self._trouble: str | None = None
         self._paused_until: datetime | None = None
-        self._suspended: tuple[frozenset[int], Pool] = (frozenset(), self.pool)
 
     async def run(self) -> None:
         """Follow the heartbeats, for ever."""
@@ -133,7 +132,6 @@ class Keeper:
             await self._read_everything(orders, scope)
         else:
             await self._read_changes(orders)
-        self.suspend_recipients()
 
     def _choose_schedule(self, orders: Orders) -> None:
         """Let the mails be spread as the settings ask for; the reading that follows a change places every mailbox anew."""
@@ -152,13 +150,6 @@ class Keeper:
         self._paused_until = at
         if opened:
             self._shard.resume(opened)
-
-    def suspend_recipients(self) -> None:
-        """Take those out of the pool that a server does not let us write to now."""
-        away = self.pauses.recipients(self._clock.now())
-        if (away, self.pool) != self._suspended:
-            self.pool.suspend(away)
-            self._suspended = (away, self.pool)
 
     async def _read_everything(self, orders: Orders, scope: Scope) -> None:
         new = scope != self._scope

@@ -1,4 +1,4 @@
-"""The pauses in force as this worker knows them: which mailbox may begin a turn, which recipients are out of the pool.
+"""The pauses in force as this worker knows them: which mailbox may begin a turn, which recipient is passed over.
 
 What this process heard itself holds at once; what others heard comes with the heartbeat. A pause that slows gives each mailbox
 that asks a place in a queue, as many a minute as this worker's share of what the scope gets. In memory only: after a restart the
@@ -120,14 +120,6 @@ class Pauses:
         if known is None or known.rule != rule or _end(known) + _REMEMBERED_SECONDS < now:
             return 0
         return known.attempt + (not _in_force(known, now))
-
-    def recipients(self, now: float) -> frozenset[int]:
-        """The mailboxes that nobody writes to now."""
-        return frozenset(
-            int(key)
-            for (scope, key), row in self._known.items()
-            if scope is Scope.RECIPIENT and _in_force(row, now)
-        )
 
     def in_force(self, now: float) -> list[PauseRow]:
         """Every pause in force, the latest first."""

@@ -8,7 +8,7 @@ whether the recipient is still active, and ``leave`` takes a member out at once 
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache, partial
@@ -52,7 +52,6 @@ class Pool:
         self.largest_user = max(Counter(members.users).values(), default=0)
         self.largest_domain = max(Counter(members.domains).values(), default=0)
         self._pairing = pairing.Pool.of(members.users, members.domains)
-        self._suspended: frozenset[int] = frozenset()
         self._turn = lru_cache(maxsize=256)(partial(pairing.turn, self._pairing))
 
     def __len__(self) -> int:
@@ -81,26 +80,29 @@ class Pool:
             return None
         return self._by_id[at]
 
-    def _is_present(self, place: int) -> bool:
-        return bool(self._present[place]) and place not in self._suspended
-
     def recipient(
-        self, mailbox_id: int, token: str, day: date, k: int, reply_percent: int = 0
+        self,
+        mailbox_id: int,
+        token: str,
+        day: date,
+        k: int,
+        reply_percent: int = 0,
+        paused: Callable[[int], bool] = lambda _: False,
     ) -> Recipient | None:
-        """Whom this mailbox writes to in the k-th turn of the day; None while it is alone, or newer than the pool."""
+        """Whom this mailbox writes to in the k-th turn of the day; None while it is alone, or newer than the pool.
+
+        ``paused`` tells of a mailbox whether it is passed over for now; the others keep their pairs.
+        """
         seed = f"{token}/{day}"
         step = threads.step(seed, reply_percent, k)
         place, turn = self._place(mailbox_id), self._turn(seed, step.first)
         if place is None or turn is None:
             return None
         follow = pairing.sender if step.backwards else pairing.recipient
-        found = follow(self._pairing, turn, place, self._is_present)
+        found = follow(
+            self._pairing, turn, place, lambda at: bool(self._present[at]) and not paused(self._ids[at])
+        )
         return None if found is None else Recipient(self._ids[found], step.answers is not None)
-
-    def suspend(self, ids: Iterable[int]) -> None:
-        """Let these members, and no others, be passed over for now; the others keep their pairs."""
-        places = map(self._place, ids)
-        self._suspended = frozenset(place for place in places if place is not None)
 
     def leave(self, mailbox_id: int) -> None:
         """Take a member out; the others keep their pairs."""

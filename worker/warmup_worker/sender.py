@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from warmup_core import providers
+from warmup_core.replies import Scope
 from warmup_core.templates import Template
 from warmup_core.types import MailState
 from warmup_worker.batches import Claims
@@ -136,6 +137,10 @@ class Sender:
         if turn.settled is not None:
             await asyncio.shield(turn.settled)
 
+    def _paused(self, recipient_id: int) -> bool:
+        """Whether a server does not let us write to this mailbox now."""
+        return self._keeper.pauses.stops(Scope.RECIPIENT, str(recipient_id), self._clock.now())
+
     async def _take(self, turn: Turn) -> None:
         mailbox, enrolled = turn.mailbox, turn.enrolled
         if (stagger := turn.at - self._clock.now()) > 0:
@@ -150,6 +155,7 @@ class Sender:
             orders.day,
             mailbox.spent + mailbox.failed,
             orders.settings.reply_percent,
+            self._paused,
         )
         if recipient is None:
             self._shard.no_recipient(mailbox, self._clock.now())

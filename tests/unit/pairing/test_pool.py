@@ -60,6 +60,21 @@ def test_who_leaves_is_not_written_to_any_more() -> None:
     assert gone not in {recipient(made, it, k) for it in ids(300) for k in range(20)}
 
 
+def test_who_is_paused_is_passed_over_for_as_long_as_it_is_and_the_others_keep_their_pairs() -> None:
+    made, paused = pool(300), {ids(300)[17]}
+
+    def all_pairs() -> dict[int, int]:
+        found = {it: made.recipient(it, "t0ken", DAY, 2, paused=paused.__contains__) for it in ids(300)}
+        return {it: to.mailbox_id for it, to in found.items() if to}
+
+    without = all_pairs()
+    [mailbox] = paused
+    paused.clear()
+    before = all_pairs()
+    assert mailbox not in without.values()
+    assert [before[it] for it in before if before[it] != without[it]] == [mailbox]
+
+
 def test_a_member_that_had_left_before_the_reading_keeps_its_place() -> None:
     """Two workers, one that read before and one after: they pair everybody else alike."""
     everybody = [(n, n // 10, n // 10) for n in range(100)]
