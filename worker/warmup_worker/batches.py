@@ -10,7 +10,7 @@ pauses, no connection is opened meanwhile, and ``trouble`` says why.
 import asyncio
 import logging
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -22,7 +22,7 @@ from warmup_worker.clock import boottime
 from warmup_worker.connection import Database, Rejected
 from warmup_worker.gathering import Gathering
 from warmup_worker.halving import in_halves
-from warmup_worker.lease import Identity, Lease, Orders
+from warmup_worker.lease import Lease, Orders
 from warmup_worker.limits import Limits, Tokens
 from warmup_worker.metrics import Metrics
 from warmup_worker.outcomes import LARGEST, Outcomes
@@ -163,8 +163,13 @@ class Claims:
         tokens = {one.ask.mailbox_id: use_by for one, use_by in zip(taken, use_bys, strict=True)}
 
         async def write(asks: Sequence[Ask]) -> None:
-            for answer in await self._write(orders, asks, tokens):
-                self._answer(futures.pop(answer.mailbox_id), answer)
+            for claim in await self._write(
+                orders, asks, tokens
+            ):  # they grow old while the others' reasons are read
+                self._answer(futures.pop(claim.mailbox_id), claim)
+            if refused := [ask for ask in asks if ask.mailbox_id in futures]:
+                for answer in await self._explain(orders, refused, tokens):
+                    self._answer(futures.pop(answer.mailbox_id), answer)
 
         def set_aside(ask: Ask, error: Rejected) -> None:
             log.error("mailbox %d cannot be claimed: %s", ask.mailbox_id, error)
@@ -192,7 +197,7 @@ class Claims:
 
     async def _write(
         self, orders: Orders, asks: Sequence[Ask], tokens: Mapping[int, datetime | None]
-    ) -> list[Claim | NotClaimed]:
+    ) -> list[Claim]:
         identity = self._lease.identity
         assert identity is not None
         started = boottime()
@@ -211,16 +216,16 @@ class Claims:
             )
         self._metrics.batch_seconds.labels("claim").observe(boottime() - started)
         self._outcomes.open_mails.update((claim.day, claim.mail_id) for claim in claims)
-        granted = {claim.mailbox_id for claim in claims}
-        refused = [ask for ask in asks if ask.mailbox_id not in granted]
-        late = {ask.mailbox_id for ask in refused if self._limits.stale(tokens[ask.mailbox_id])}
-        self._limits.give_back(tokens[ask.mailbox_id] for ask in refused)
-        return [*claims, *(await self._explain(identity, orders, refused, late) if refused else [])]
+        return claims
 
     async def _explain(
-        self, identity: Identity, orders: Orders, refused: Sequence[Ask], late: Collection[int]
+        self, orders: Orders, refused: Sequence[Ask], tokens: Mapping[int, datetime | None]
     ) -> list[NotClaimed]:
         """Why these were not granted: by their rows, else a limit of user, domain or provider, else its token's age."""
+        identity = self._lease.identity
+        assert identity is not None
+        late = {ask.mailbox_id for ask in refused if self._limits.stale(tokens[ask.mailbox_id])}
+        self._limits.give_back(tokens[ask.mailbox_id] for ask in refused)
         try:
             async with self._database.transaction() as connection:
                 reasons = await claiming.explain(connection, identity, orders.epoch, refused, orders.day)

@@ -83,6 +83,20 @@ async def test_many_asks_are_answered_by_one_statement_each_for_itself(
     assert await fleet.states() == {"failed": 3}
 
 
+async def test_who_may_send_does_not_wait_for_the_reasons_of_others(
+    fleet: Fleet, worker_database: Database, planned: list[int]
+) -> None:
+    """Reading them is another transaction, and a claim of two seconds is too old for MAIL FROM."""
+    await fleet.execute("UPDATE quotas SET spent = quota WHERE mailbox_id = :m", m=planned[0])
+    async with batches(fleet, worker_database) as (claims, _):
+        asking = [
+            asyncio.create_task(claims.ask(Ask(one, planned[at - 1], 0))) for at, one in enumerate(planned)
+        ]
+        await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        assert [it.done() for it in asking] == [False, True, True, True]
+        await asyncio.gather(*asking)
+
+
 async def test_a_send_given_up_while_its_claim_was_under_way_hands_the_claim_back(
     fleet: Fleet, worker_database: Database, planned: list[int]
 ) -> None:
