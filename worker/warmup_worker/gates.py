@@ -9,7 +9,7 @@ forgotten; an entry whose mailbox went elsewhere meanwhile is skipped. In memory
 """
 
 import heapq
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -35,7 +35,8 @@ class Gates:
     def __init__(self, shard: Shard) -> None:
         self._shard = shard
         self._inside: Counter[str] = Counter()
-        self._aside: dict[str, deque[int]] = {}
+        self._aside: dict[str, OrderedDict[int, None]] = {}
+        """Who waits, in the order of coming: who comes again, after a reading, keeps its place."""
         self._shut: dict[str, _Shut] = {}
         self._openings: list[tuple[float, str]] = []
         self._scoped: Mapping[Kind, Limit] = {}
@@ -121,13 +122,13 @@ class Gates:
 
     def _set_aside(self, mailbox: Mailbox, key: str, kind: Kind) -> None:
         self._shard.set_aside(mailbox, key, kind)
-        self._aside.setdefault(key, deque()).append(mailbox.id)
+        self._aside.setdefault(key, OrderedDict())[mailbox.id] = None
 
     def _bring_back(self, key: str, now: float, most: int) -> int:
         """Wake the first ``most`` that still wait for this; returns how many there were."""
         queue, woken = self._aside.get(key), 0
         while queue and woken < most:
-            woken += self._shard.bring_back(queue.popleft(), key, now)
+            woken += self._shard.bring_back(queue.popitem(last=False)[0], key, now)
         if not queue:
             self._aside.pop(key, None)
         return woken

@@ -52,3 +52,19 @@ def test_under_the_same_limits_one_passes_a_step() -> None:
     assert started(shard, gates, NOW + 5) == 0
     assert started(shard, gates, NOW + 36) == 1
     assert started(shard, gates, NOW + 37) == 0
+
+
+def test_a_reading_gives_nobody_a_second_place() -> None:
+    """Each whole reading tries everybody anew; who waits has its place already."""
+    shard, gates = a_user_at_the_limit()
+    for again in range(1, 4):
+        shard.put([row(it) for it in range(1, 101)], NOW + again)
+        assert started(shard, gates, NOW + again) == 0
+    gates.obey({}, NOW + 5)
+    woken = [it.id for it in iter(lambda: shard.begin(NOW + 5), None)]
+    assert sorted(woken) == list(range(1, 101))
+    shard, gates = a_user_at_the_limit()
+    shard.put([row(1)], NOW + 1)
+    assert started(shard, gates, NOW + 1) == 0
+    assert started(shard, gates, NOW + 36) == 1
+    assert shard.account(NOW + 36).reasons == {"connecting": 1, "limit: user": 99}
