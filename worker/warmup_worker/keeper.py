@@ -162,7 +162,7 @@ class Keeper:
         gone = set(self._shard.mailboxes)
         async for page in roster.everything(self._database, portion):
             gone.difference_update(row.id for row in page)
-            await self._put(page)
+            await self._put(page, anew=new)
         self._shard.drop(gone)
         self._scope, self._read_at, self._seen_until = scope, started, since
         self.loaded.set()
@@ -204,10 +204,10 @@ class Keeper:
             self._long_look_at = boottime()
         await self._keep_pool(orders, patient=True)
 
-    async def _put(self, rows: Sequence[MailboxRow]) -> None:
+    async def _put(self, rows: Sequence[MailboxRow], *, anew: bool = False) -> None:
         """Take rows in a few at a time, so that sends in flight do not wait for a large shard."""
         for start in range(0, len(rows), _AT_ONCE):
-            self._shard.put(rows[start : start + _AT_ONCE], self._clock.now())
+            self._shard.put(rows[start : start + _AT_ONCE], self._clock.now(), anew=anew)
             self._wake.set()
             await asyncio.sleep(0)
 

@@ -35,6 +35,8 @@ _RESTING = {WakeReason.COOLDOWN, WakeReason.WINDOW_OVER}
 _HERE = {Standing.CONNECTING, Standing.IN_FLIGHT}
 _RETRY_SECONDS = 3.0
 _NO_RECIPIENT_SECONDS = 10.0
+_AT_ONCE = 1000
+"""Mailboxes looked at in one call, some 15 ms: a window that closes on a hundred thousand must delay no heartbeat."""
 _LIMIT_SPREAD = 0.5
 """Seconds over which those who wait for one token are spread."""
 
@@ -61,10 +63,13 @@ class Shard:
         """The sums over all mailboxes."""
         return self._tally.account(now)
 
-    def put(self, rows: Iterable[MailboxRow], now: float) -> None:
-        """Take in rows as read: new mailboxes, and changes of known ones."""
+    def put(self, rows: Iterable[MailboxRow], now: float, *, anew: bool = False) -> None:
+        """Take in rows as read: new mailboxes, and changes of known ones. ``anew``: under other settings, or for another day.
+
+        Else whoever waits for a limit goes on waiting: no row knows of that, and it would log in to be refused again.
+        """
         for row in rows:
-            mailbox_id = row.id
+            mailbox_id, limited = row.id, False
             mailbox = self.mailboxes.get(mailbox_id)
             if mailbox is None:
                 mailbox = self.mailboxes[mailbox_id] = Mailbox(row)
@@ -73,6 +78,8 @@ class Shard:
                 self.look_again.add(mailbox_id)
                 continue
             else:
+                limited = not anew and mailbox.standing is Standing.LIMITED and mailbox.wakes_at > now
+                limited = limited and not mailbox.changed_since(row.enrolment) and row.spent < row.quota
                 self._tally.remove(mailbox)
                 mailbox.configure(row)
                 mailbox.count(row)
@@ -81,7 +88,8 @@ class Shard:
                 self._stand(mailbox, Standing.ELSEWHERE)
             else:
                 self.look_again.discard(mailbox_id)
-                self.place(mailbox, now)
+                if not limited:
+                    self.place(mailbox, now)
             self._tally.add(mailbox)
 
     def knows(self, change: Change) -> bool:
@@ -138,11 +146,15 @@ class Shard:
         return None
 
     def begin(self, now: float) -> Mailbox | None:
-        """Take the most urgent of the mailboxes that are due; None while none is."""
-        while (at := self.next_wake()) is not None and at <= now:
-            mailbox_id = heapq.heappop(self._asleep)[1]
-            heapq.heappush(self._due, (self.mailboxes[mailbox_id].deadline, at, mailbox_id))
-        while self._due:
+        """Take the most urgent of the mailboxes that are due; None while none is, or after so much work that others are to have
+        their turn first (``unfinished``)."""
+        for _ in range(_AT_ONCE):
+            if (at := self.next_wake()) is not None and at <= now:
+                mailbox_id = heapq.heappop(self._asleep)[1]
+                heapq.heappush(self._due, (self.mailboxes[mailbox_id].deadline, at, mailbox_id))
+                continue
+            if not self._due:
+                return None
             _, at, mailbox_id = heapq.heappop(self._due)
             if not self._waits(mailbox_id, at):
                 continue
@@ -154,6 +166,10 @@ class Shard:
             mailbox.wakes_at = -1.0
             self.place(mailbox, now)  # it was due in time and no slot came free
         return None
+
+    def unfinished(self, now: float) -> bool:
+        """Whether there may be more that are due."""
+        return bool(self._due) or ((at := self.next_wake()) is not None and at <= now)
 
     def _waits(self, mailbox_id: int, at: float) -> bool:
         """Whether an entry of a heap still is its mailbox's."""

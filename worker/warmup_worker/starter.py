@@ -98,6 +98,8 @@ class Starter:
                 return ready, _held(ready, now + (wait if wait > 0 else ROUND_SECONDS))
             mailbox = self._shard.begin(now)
             if mailbox is None:
+                if self._shard.unfinished(now):
+                    return ready, _held(ready, now)
                 break
             pause = self._keeper.pauses.holding(mailbox, now, orders.worker_count)
             if pause is not None:

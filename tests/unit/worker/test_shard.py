@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from warmup_core.days import DayPlan, Portion
+from warmup_core.limits import Kind
 from warmup_core.pacing import Pace, Window
 from warmup_core.schedules import Continuous, Interval, Schedule
 from warmup_core.types import MailState
@@ -194,10 +195,15 @@ def test_a_mail_of_yesterday_does_not_count_today() -> None:
 
 
 def test_what_found_no_slot_before_the_window_closed_is_not_sent_after_it() -> None:
+    """In pieces: each is placed anew, at 13 us and more, and thousands in one go would keep heartbeats waiting."""
     shard = planned()
     hour = DayPlan((Portion(DAY, Window(ALL_DAY.opens, ALL_DAY.opens + timedelta(hours=1)), 3),))
     shard.put([row(one, plan=hour) for one in range(1, 3000)], OPENS + 10)
-    assert shard.begin(OPENS + 3600) is None
+    pieces = 0
+    while shard.unfinished(OPENS + 3600):
+        assert shard.begin(OPENS + 3600) is None
+        pieces += 1
+    assert pieces >= 3
     account = shard.account(OPENS + 3600)
     assert account.reasons == {"window over": 2999}
     assert account.skipped == account.due
@@ -311,6 +317,33 @@ def test_after_an_outage_each_takes_its_place_in_the_turn() -> None:
     assert send(shard, at(12.01)) < 5
     assert 35 < send(shard, at(12.5)) < 65
     assert send(shard, at(13), limit=60) > 35
+
+
+def test_who_waits_for_a_limit_of_hours_goes_on_waiting_after_a_reading() -> None:
+    """No row knows of it; placed anew it would connect and log in every five minutes for nothing."""
+    shard = planned()
+    shard.put([row(one) for one in range(3)], at(20))
+    for _ in range(3):
+        mailbox = shard.begin(at(20))
+        assert mailbox is not None
+        refusal = NotClaimed(mailbox.id, Refusal.LIMIT, limit=Kind.PROVIDER, wait=3 * 3600.0)
+        shard.refused(mailbox, refusal, at(20), 0.0)
+    changed = row(1, read_at=2.0)
+    changed.enrolment = changed.enrolment._replace(changed_at=changed.enrolment.changed_at + 1)
+    shard.put([row(0, read_at=2.0), changed, row(2, read_at=2.0, spent=3, sent=3)], at(20.1))
+    assert [it.id for it in iter(lambda: shard.begin(at(22)), None)] == [1]
+    assert shard.account(at(22)).reasons == {"limit: provider": 1, "connecting": 1, "quota met": 1}
+    assert [it.id for it in iter(lambda: shard.begin(at(23)), None)] == [0]
+
+
+def test_under_other_settings_who_waits_for_a_limit_asks_again() -> None:
+    shard = planned()
+    shard.put([row(1)], at(20))
+    mailbox = shard.begin(at(20))
+    assert mailbox is not None
+    shard.refused(mailbox, NotClaimed(1, Refusal.LIMIT, limit=Kind.PROVIDER, wait=3 * 3600.0), at(20), 0.0)
+    shard.put([row(1, read_at=2.0)], at(20.1), anew=True)
+    assert shard.begin(at(20.1)) is mailbox
 
 
 def test_after_a_pause_each_comes_back_that_nothing_happened_to() -> None:
