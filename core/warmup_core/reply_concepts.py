@@ -54,6 +54,12 @@ from warmup_core.reply_words import (
 )
 
 _NOT_MAY: Final = "(?:not (?:allowed|permitted|authori[sz]ed)|unable)"
+_NO_DOMAIN: Final = words(
+    "not found, does not exist, doesn't exist, not exist, does not resolve, unresolvable, no mx, unknown, invalid, "
+    "nicht gefunden, existiert nicht, gibt es nicht, n'existe pas, inexistant*, introuvable, no existe, inexistente, "
+    "no encontrado, non esiste, non trovato, nao existe, nao encontrado, bestaat niet, niet gevonden, nie istnieje, "
+    "nie znaleziono, не существует, не наиден*, 不存在, 无法解析, 存在しません, 見つかりません, 존재하지"
+)
 _WHO_IS_FULL: Final = words(
     "user, account, recipient, disk, disc, konto, benutzer, empfanger, compte, utilisateur, cuenta, usuario, conta"
 )
@@ -239,15 +245,14 @@ CONCEPTS: Final[dict[str, str]] = {
     ),
     "sender domain unknown": either(
         near(
-            either(SENDER, "your|sending"),
-            DOMAIN + GAP + words(
-                "not found, does not exist, doesn't exist, not exist, does not resolve, unresolvable, no mx, unknown, invalid,"
-                "nicht gefunden"
-            ),
+            either(SENDER, "your(?! (?:recipient|addressee|destination))|sending(?! (?:this |it |e?mails? |messages? )?to )"),
+            DOMAIN + GAP + _NO_DOMAIN,
         ),
+        DOMAIN + GAP + either(SENDER, "sen(?:d|ding|t)(?: e?mails?| messages?)? from") + GAP + _NO_DOMAIN,
+        rf"(?:absender|afzender)dom\w+{GAP}{_NO_DOMAIN}",
         f"from:? {DOMAIN}{GAP}" + words("invalid, not found, unknown, not exist"),
         "domain of sender|mx for sender|domain may not exist or dns|invalid dns mx|unconfigured sending domain",
-        "sender domain must|域名(?:不存在|无法解析)|送信元ドメイン",
+        "sender domain must|发件域名(?:不存在|无法解析)|送信元ドメイン",
     ),
     "domain not verified": either(
         "domain[^.;]{0,30}(?:not (?:been )?(?:verified|configured|authenticated|validated|allowed to send)|unverified)",
@@ -284,6 +289,17 @@ CONCEPTS: Final[dict[str, str]] = {
         "refuses? to accept your|permission to send to",
         rf"{_NOT_MAY} to send (?:\w+ )?to (?:this|the|that)|banned recipient|user not local|suppression list|address blacklisted",
         "(?:rejected|blocked) by (?:the )?recipient|recipient'?s? block",
+        near(
+            either(PERSON, RECIPIENT),
+            either(
+                r"(?:asked|asks|requested|chosen|wish\w*|prefer\w*) (?:us )?not to (?:receive|get|be (?:e?mailed|contacted))",
+                "(?:not|no longer) (?:want|wish|like) (?:to (?:receive|get)|e?mails?|messages?|your)|opted out|unsubscribed",
+                r"keine?n? (?:\w+ ){0,4}(?:erhalten|empfangen|bekommen)|(?:pas|plus) recevoir|non? (?:\w+ )?(?:recibir|ricevere)",
+                r"nao (?:\w+ )?receber|geen (?:\w+ ){0,4}ontvangen|nie (?:chce|zyczy sobie) otrzymywac",
+                r"(?:не (?:хочет|желает)|отказал\w+(?: от)?) получ",
+                "拒绝接收|不希望(?:再)?(?:接收|收到)|受信を(?:希望し|望ん|拒否)|수신을 ?(?:거부|원하지)",
+            ),
+        ),
     ),
     "no such user": either(
         near(either(PERSON, MAILBOX), UNKNOWN), "<addr>[^.;]{0,20}" + UNKNOWN,
@@ -295,6 +311,23 @@ CONCEPTS: Final[dict[str, str]] = {
         "delivery is not allowed to this address|no valid recipients|account or domain may not exist",
     ),
     "user off": near(either(PERSON, MAILBOX), OFF),
+    "domain unknown": near(
+        DOMAIN,
+        either(
+            UNKNOWN, _NO_DOMAIN,
+            words(
+                "lookup failed, lookup failure, lookup error, no mail host, no mail hosts, no mail server, no mail servers, "
+                "no mail exchanger, not resolve, not be resolved, not be routed, accepts no mail, nicht aufgelost, "
+                "nicht auflosbar, pas resolu, no se puede resolver, nao resolve"
+            ),
+        ),
+    ),
+    "unroutable": either(
+        "unable to route|(?:can ?not|could not) (?:be )?routed?(?![a-z])|(?<![a-z])no route(?![a-z])|null ?mx|nxdomain",
+        r"(?<![a-z])no (?:valid )?(?:mx(?: records?)?|mail (?:hosts?|exchangers?)) |mx records? point",
+        "unknown host|host (?:or domain name )?(?:unknown|not found)",
+    ),
+    "our greeting": "(?<![a-z])(?:helo|ehlo)(?![a-z])",
     "mailbox unavailable": near(
         either(MAILBOX, words("account, user, recipient")),
         words(

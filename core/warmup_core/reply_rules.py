@@ -333,6 +333,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("login-deferred-by-text", _PAUSE, "a temporary authentication failure",
          _4954, codes="4..", phases=_AUTH, says=("login",), wait=Wait(60, 2)),
     Rule("spam", _FAIL, "this message looks like spam", _TEXT, codes="5..", says=("spam",)),
+    # a domain of which the text does not say whose it is, after all that says it is ours: that of the address just named
+    Rule("sender-domain-unknown-early", _DOMAIN, "our domain is not found in DNS (no recipient was named yet)",
+         _3463, codes="5..", phases=_MAIL, says=("domain unknown",),
+         unless=("our address", "our greeting", "temporary"), passing=True),
+    Rule("recipient-domain-unknown", _SUPPRESS, "the recipient's domain does not exist or has no mail server",
+         _3463, codes="5..", enhanced=r"(?!5\.1\.[78]$|5\.7\.\d\d).*", phases=_RCPT, says=("domain unknown|unroutable",),
+         unless=("our address", "our greeting", "sender", "temporary")),
     # the enhanced code, where the text says nothing
     Rule("code-recipient-receives-too-much", _OTHER, "the recipient gets mail too fast",
          _GOOGLE, enhanced=r"4\.2\.1|[45]\.2\.12[12]", phases=_RECIPIENT_KNOWN),
@@ -363,8 +370,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("code-sender-not-ours", _FIX, "this login may not use this sender address, or relay",
          _MICROSOFT, enhanced=r"5\.7\.(?:60|54|64)"),
     Rule("code-sender-unknown", _FIX, "our own sender address is unknown", _3463, enhanced=r"5\.1\.[1237]", phases=_MAIL),
-    Rule("code-recipient-unknown", _SUPPRESS, "no such recipient, or it takes no mail from us",
-         _3463, enhanced=r"5\.1\.(?:[1236]|10)|5\.2\.1|5\.4\.1|5\.7\.(?:12[49]|13[3-7]|50[457])", phases=_RECIPIENT_KNOWN),
+    Rule("code-recipient-unknown", _SUPPRESS, "no such recipient or domain, or it takes no mail from us",
+         _3463, enhanced=r"5\.1\.(?:[1236]|10)|5\.2\.1|5\.4\.(?:1|4|310)|5\.7\.(?:12[49]|13[3-7]|50[457])",
+         phases=_RECIPIENT_KNOWN),
     # the code alone
     Rule("concurrent-sends", _SLOW_MAILBOX, "more sends at once than the provider allows: one connection",
          _MICROSOFT, codes="432"),
