@@ -153,6 +153,8 @@ class Keeper:
 
     async def _read_everything(self, orders: Orders, scope: Scope) -> None:
         new = scope != self._scope
+        if new:
+            gc.collect()  # before there is much to go through: what is garbage when the rest is frozen stays for good
         self._shard.keep_owned(self._number, orders.worker_count)
         started, since = boottime(), self._clock.instant()
         await self._keep_pool(orders, thorough=not new)

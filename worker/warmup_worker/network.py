@@ -15,6 +15,7 @@ import os
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
@@ -163,7 +164,7 @@ class Names:
             known.good_until, known.again_at = now + 10 * self._seconds, now + self._seconds
             return known.addresses
         except OSError as error:
-            known.trouble, known.troubled_at = error, self._clock()
+            known.trouble, known.troubled_at = copy(error), self._clock()  # without its frames
             known.again_at = known.troubled_at + self._seconds / 3
             raise
         except Forbidden:

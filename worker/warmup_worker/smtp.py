@@ -13,6 +13,7 @@ import asyncio
 import re
 import ssl
 from collections import deque
+from copy import copy
 from typing import NamedTuple, cast
 
 from warmup_worker.tls import Tls
@@ -115,8 +116,14 @@ class Connection(asyncio.Protocol):
         self._fail(lost)
 
     def _fail(self, failure: Lost | ssl.SSLError | OutOfStep) -> None:
-        self._failure = self._failure or failure
+        self._failure = self._failure or copy(failure)
         self._wake()
+
+    def _raise_failure(self) -> None:
+        """Raise what ended the connection, if it has ended: a copy each time and a copy kept, for a traceback holds its frames,
+        those hold the connection and the login, and a circle of them would wait for the collector (``keeper`` freezes)."""
+        if self._failure is not None:
+            raise copy(self._failure)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -132,8 +139,7 @@ class Connection(asyncio.Protocol):
     async def reply(self) -> Reply:
         """The next reply. Raises Lost, OutOfStep."""
         while not self._replies:
-            if self._failure is not None:
-                raise self._failure
+            self._raise_failure()
             self._waiter = self._loop.create_future()
             await self._waiter
         return self._replies.popleft()
@@ -145,8 +151,7 @@ class Connection(asyncio.Protocol):
         """
         if self._unasked is not None and self._unasked.kind in {4, 5}:
             return self._unasked
-        if self._failure is not None:
-            raise self._failure
+        self._raise_failure()
         if self._unasked is not None or self._buffer:
             said = self._unasked.text if self._unasked is not None else self._buffer.decode(errors="replace")
             raise OutOfStep(f"the server spoke unasked: {said}")
@@ -167,8 +172,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, octets: bytes) -> None:
         """Send octets that no reply is due for. Raises Lost, OutOfStep, ssl.SSLError."""
-        if self._failure is not None:
-            raise self._failure
+        self._raise_failure()
         assert self._transport is not None
         if self._tls is None:
             self._transport.write(octets)
@@ -181,14 +185,12 @@ class Connection(asyncio.Protocol):
         the end of the handshake goes with it. Raises OSError, OutOfStep."""
         if self._unasked is not None or self._buffer:
             raise OutOfStep("the server sent something in clear text that TLS should have come before")
-        if self._failure is not None:
-            raise self._failure
+        self._raise_failure()
         self._due += greeted
         self._tls = Tls(context, host)
         self._flush()
         while not self._tls.agreed:
-            if self._failure is not None:
-                raise self._failure
+            self._raise_failure()
             self._waiter = self._loop.create_future()
             await self._waiter
         if greeted:

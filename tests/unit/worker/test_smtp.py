@@ -1,13 +1,21 @@
 """Replies as octets that come in any pieces, paired with what was asked, and what was not asked for."""
 
 import asyncio
+import gc
+import ssl
+import weakref
 from collections.abc import Sequence
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.submission.authority import Authority
+from warmup_worker.sasl import Login
+from warmup_worker.session import NotConnected, Server, Session
 from warmup_worker.smtp import Connection, Lost, OutOfStep, Reply, command, extensions
+from warmup_worker.timing import Timing
 
 WIRE = b"220-mail.example\r\n220 ready\r\n250 2.1.0 Ok\r\n550-5.7.1 no\r\n550 5.7.1 never\n"
 REPLIES = [Reply(220, "mail.example\nready"), Reply(250, "2.1.0 Ok"), Reply(550, "5.7.1 no\n5.7.1 never")]
@@ -117,3 +125,53 @@ def test_what_a_server_offers() -> None:
     assert offered["size"] == {"1000"}
     assert offered["auth"] == {"plain", "login", "cram-md5"}
     assert "mail.example" not in offered
+
+
+@pytest.mark.parametrize(
+    ("said", "phase", "reason"),
+    [
+        (b"", "connect", "the server closed the connection"),
+        (b"hello\r\n", "connect", "not a line of a reply: hello"),
+        (b"220 go\r\n250 STARTTLS\r\n", "tls", "spoke unasked"),
+        (None, "tls", "the certificate was not accepted: unable to get local issuer"),
+    ],
+)
+async def test_a_connection_that_failed_is_gone_at_once(
+    said: bytes | None, phase: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its TLS and its login: what waits for the collector of cycles may wait for ever (``keeper``)."""
+    made: list[weakref.ref[Connection]] = []
+
+    class Watched(Connection):
+        def __init__(self, loop: asyncio.AbstractEventLoop, *, greeted: bool = True) -> None:
+            super().__init__(loop, greeted=greeted)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr("warmup_worker.session.Connection", Watched)
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said or b"")
+        writer.close()
+
+    unknown = Authority().issue("localhost").context() if said is None else None
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=unknown)
+    port = server.sockets[0].getsockname()[1]
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(NotConnected) as failed:
+            await Session.open(
+                Server("127.0.0.1", port, "starttls" if unknown is None else "tls"),
+                Login("me@one.example", "secret"),
+                context=ssl.create_default_context(),
+                allowed=[ip_network("127.0.0.0/8")],
+                local_hostname="client.example",
+                timing=Timing(),
+            )
+        assert (failed.value.phase, reason in failed.value.reason) == (phase, True), failed.value
+        del failed
+        await asyncio.sleep(0.05)  # the loop lets go of the transport
+        assert [it() for it in made] == [None]
+    finally:
+        gc.enable()
+        server.close()
