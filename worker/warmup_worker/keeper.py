@@ -12,10 +12,12 @@ Fails: an outage leaves memory as it is; the next beat tries again.
 
 import asyncio
 import gc
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TypeVar
 
 from warmup_core import schedules
 from warmup_core.database import Unreachable
@@ -26,18 +28,27 @@ from warmup_worker.foresight import Foresight
 from warmup_worker.lease import Lease, Orders
 from warmup_worker.pauses import Pauses
 from warmup_worker.pool import Pool
-from warmup_worker.roster import MailboxRow, Portion
+from warmup_worker.roster import Change, MailboxRow, Portion
 from warmup_worker.shard import Shard
 from warmup_worker.timing import Timing
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 200
 _OVERLAP, _LONG_OVERLAP = timedelta(seconds=5), timedelta(seconds=60)
 _LONG_EVERY = 20.0
 """Seconds between two looks at the last minute: after a large import that look is not cheap."""
 _POOL_SECONDS = 10.0
 """How often an import that goes on for a while may make the pool be read again."""
+
+
+T = TypeVar("T")
+
+
+async def _slices(items: Sequence[T], length: int = 1000) -> AsyncIterator[Sequence[T]]:
+    """What concerns many mailboxes, in pieces of some milliseconds; in between heartbeats and sends have their turn."""
+    for start in range(0, len(items), length):
+        yield items[start : start + length]
+        await asyncio.sleep(0)
 
 
 @dataclass(frozen=True)
@@ -119,8 +130,8 @@ class Keeper:
 
     async def _follow(self, orders: Orders | None) -> None:
         if orders is None or self._number > orders.worker_count or orders.deleted:
-            self._shard.drop(list(self._shard.mailboxes))
             self._scope = None
+            await self._drop(self._shard.mailboxes)
             if orders is not None and not orders.deleted:
                 await self._keep_pool(orders, patient=True)
             return
@@ -155,7 +166,8 @@ class Keeper:
         new = scope != self._scope
         if new:
             gc.collect()  # before there is much to go through: what is garbage when the rest is frozen stays for good
-        self._shard.keep_owned(self._number, orders.worker_count)
+        async for some in _slices(list(self._shard.mailboxes)):
+            self._shard.keep_owned(self._number, orders.worker_count, some)
         started, since = boottime(), self._clock.instant()
         await self._keep_pool(orders, thorough=not new)
         self._shard.day = orders.day
@@ -165,7 +177,7 @@ class Keeper:
         async for page in roster.everything(self._database, portion):
             gone.difference_update(row.id for row in page)
             await self._put(page, anew=new)
-        self._shard.drop(gone)
+        await self._drop(gone)
         self._scope, self._read_at, self._seen_until = scope, started, since
         self.loaded.set()
         if new:
@@ -194,12 +206,15 @@ class Keeper:
         since = self._seen_until - (_LONG_OVERLAP if long else _OVERLAP)
         async with self._database.reading() as connection:
             changes = await roster.changed(connection, portion, since)
-        wanted = sorted({it.id for it in changes if not self._shard.knows(it)} | self._shard.look_again)
+        unknown: set[int] = set()
+        async for few in _slices(changes):
+            unknown.update(it.id for it in itertools.starmap(Change, few) if not self._shard.knows(it))
+        wanted = sorted(unknown | self._shard.look_again)
         for start in range(0, len(wanted), roster.PAGE):
             some = wanted[start : start + roster.PAGE]
             async with self._database.reading() as connection:
                 rows = await roster.named(connection, portion, some)
-            self._shard.drop(set(some) - {row.id for row in rows})
+            await self._drop(set(some) - {row.id for row in rows})
             await self._put(rows)
         self._seen_until = now
         if long:
@@ -208,10 +223,14 @@ class Keeper:
 
     async def _put(self, rows: Sequence[MailboxRow], *, anew: bool = False) -> None:
         """Take rows in a few at a time, so that sends in flight do not wait for a large shard."""
-        for start in range(0, len(rows), _AT_ONCE):
-            self._shard.put(rows[start : start + _AT_ONCE], self._clock.now(), anew=anew)
+        async for some in _slices(rows, 200):
+            self._shard.put(some, self._clock.now(), anew=anew)
             self._wake.set()
-            await asyncio.sleep(0)
+
+    async def _drop(self, ids: Iterable[int]) -> None:
+        """Forget mailboxes, a few at a time as well."""
+        async for some in _slices(list(ids)):
+            self._shard.drop(some)
 
     async def _keep_pool(self, orders: Orders, *, thorough: bool = False, patient: bool = False) -> None:
         """Read the pool where it is not the one in memory: a mailbox has changed, or a new day leaves out who had left.

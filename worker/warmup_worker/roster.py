@@ -228,8 +228,7 @@ async def named(connection: AsyncConnection, portion: Portion, ids: Sequence[int
     return await _planned(connection, portion, _NAMED, ids=list(ids))
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A mailbox that a person or an import touched. ``changed_at`` in seconds since the epoch."""
 
     id: int
@@ -237,12 +236,12 @@ class Change:
     active: bool
 
 
-async def changed(connection: AsyncConnection, portion: Portion, since: datetime) -> list[Change]:
-    """The portion's mailboxes, active or not, that were changed since ``since``."""
-    found = await connection.execute(
-        _CHANGED, {"since": since, "count": portion.count, "number": portion.number}
+async def changed(connection: AsyncConnection, portion: Portion, since: datetime) -> Sequence[Record]:
+    """The portion's mailboxes, active or not, that were changed since ``since``: of each what makes a ``Change``. After an import
+    they are many, and known but for a few."""
+    return await rows(
+        connection, _CHANGED, {"since": since, "count": portion.count, "number": portion.number}
     )
-    return [Change(row.id, row.changed_at, row.active) for row in found]
 
 
 async def last_change(connection: AsyncConnection) -> datetime | None:

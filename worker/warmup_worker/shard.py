@@ -105,9 +105,9 @@ class Shard:
                 self._tally.remove(mailbox)
             self.look_again.discard(mailbox_id)
 
-    def keep_owned(self, number: int, count: int) -> None:
-        """Drop what another worker owns under a new count."""
-        self.drop([it for it in self.mailboxes if not shards.owns(number, it, count)])
+    def keep_owned(self, number: int, count: int, ids: Iterable[int]) -> None:
+        """Drop those of ``ids`` that another worker owns under a new count."""
+        self.drop([it for it in ids if not shards.owns(number, it, count)])
 
     def able_again(self, now: float) -> None:
         """This worker may send from now on: whoever was due meanwhile comes back, to take its place in what follows."""

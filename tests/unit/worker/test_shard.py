@@ -212,7 +212,7 @@ def test_what_found_no_slot_before_the_window_closed_is_not_sent_after_it() -> N
 def test_a_resize_keeps_what_stays_ours_and_forgets_the_rest() -> None:
     shard = planned()
     shard.put([row(one) for one in range(10)], OPENS)
-    shard.keep_owned(2, 3)
+    shard.keep_owned(2, 3, list(shard.mailboxes))
     assert sorted(shard.mailboxes) == [1, 4, 7]
 
 
