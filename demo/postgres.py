@@ -34,9 +34,8 @@ def _make(data: Path, owner_password: str, worker_password: str) -> None:
     with (data / "pg_hba.conf").open("a") as file:
         file.write("host all owner,worker all scram-sha-256\n")
     statements = [
-        f"CREATE ROLE owner LOGIN CREATEROLE PASSWORD {_quoted(owner_password)};",
+        f"CREATE ROLE owner LOGIN PASSWORD {_quoted(owner_password)};",
         f"CREATE ROLE worker LOGIN PASSWORD {_quoted(worker_password)};",
-        "GRANT worker TO owner WITH ADMIN OPTION;",
         f"CREATE DATABASE {_DATABASE} OWNER owner;",
     ]
     subprocess.run(

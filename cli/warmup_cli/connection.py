@@ -188,6 +188,7 @@ async def transaction(source: Source, *, writes: bool = False) -> AsyncIterator[
     committing = False
     try:
         async with engine_on(url) as engine, engine.begin() as connection:
+            await database.unhurried(connection, _STATEMENT_SECONDS)
             await _check(connection, source)
             yield connection
             committing = True

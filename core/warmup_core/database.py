@@ -182,6 +182,16 @@ def explain(error: BaseException, url: URL) -> Unreachable:
     return Unreachable("DatabaseError", f"{where}: {first_line}")
 
 
+async def unhurried(connection: AsyncConnection, lock_seconds: float) -> None:
+    """Let this transaction wait so long for a lock and think between two statements, though its role has a worker's timeouts."""
+    await connection.execute(
+        text(
+            "SELECT set_config('lock_timeout', :ms, true), set_config('idle_in_transaction_session_timeout', '0', true)"
+        ),
+        {"ms": f"{lock_seconds * 1000:.0f}ms"},
+    )
+
+
 async def sessions(connection: AsyncConnection) -> int:
     """The sessions at this database, whoever's; not the server's own workers, such as autovacuum's, which have no role."""
     found = await connection.scalar(

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from warmup_core import enrolment, holds, oauth
+from warmup_core import database, enrolment, holds, oauth
 from warmup_core.addresses import identity
 from warmup_core.credentials import NONCE_BYTES, Keys, Sealed, Tokens, Undecipherable
 from warmup_core.database import sqlstate
@@ -26,6 +26,7 @@ from warmup_core.enrolment import Change, EnrolmentFile, Mailbox, Plan
 T = TypeVar("T")
 
 _LOCK = 0x656E726F6C  # "enrol"
+_LOCK_SECONDS = 30
 _LOCK_NOT_AVAILABLE = "55P03"
 _CHUNK = 10_000
 _MAY_MEND = frozenset(
@@ -156,13 +157,14 @@ def _imported(row: Any, keys: Keys) -> str | None:
 
 
 async def _lock(connection: AsyncConnection) -> None:
-    await connection.execute(text("SELECT set_config('lock_timeout', '30s', true)"))
+    await database.unhurried(connection, _LOCK_SECONDS)
     try:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     except DBAPIError as error:
         if sqlstate(error) == _LOCK_NOT_AVAILABLE:
             raise EnrolmentBusy(
-                "Another import has been running for more than 30 s; nothing was written. Try again when it has ended."
+                f"Another import has been running for more than {_LOCK_SECONDS} s; nothing was written."
+                " Try again when it has ended."
             ) from None
         raise
 

@@ -1,4 +1,4 @@
-"""Brings a fleet's database to this version's schema, and grants a worker's role what it needs and no more.
+"""Brings a fleet's database to this version's schema, grants a worker's role what it needs and no more, and bounds its waits.
 
 One transaction holds an advisory lock, all migrations and the version: two runs at once never both migrate, a killed run leaves
 nothing behind, and PgBouncer's transaction mode serves (no lock of a session).
@@ -12,9 +12,11 @@ from typing import Final
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from warmup_core import database
 from warmup_core.types import Refused
 
 _LOCK = 0x7761726D7570  # "warmup"
+_ROLES_LOCK = 0x726F6C6573  # "roles"
 _LOCK_SECONDS = 10
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 REVISIONS: Final = tuple(sorted(file.name[1:5] for file in (_MIGRATIONS / "versions").glob("r[0-9]*.py")))
@@ -63,9 +65,7 @@ async def upgrade(engine: AsyncEngine) -> SchemaVersion:
 
 
 async def _lock(connection: AsyncConnection) -> None:
-    await connection.execute(
-        text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": f"{_LOCK_SECONDS}s"}
-    )
+    await database.unhurried(connection, _LOCK_SECONDS)
     got = await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK})
     if got:
         return
@@ -106,11 +106,11 @@ GRANTS = [
     "GRANT SELECT, INSERT, UPDATE ON rate_limits, pauses TO {role}",
     "GRANT USAGE ON SEQUENCE incarnations, mail_ids TO {role}",
     "GRANT SELECT ON v_mails_last_hour, v_quota_today, v_worker_mailboxes TO {role}",
-    "ALTER ROLE {role} SET lock_timeout = '2s'",
-    "ALTER ROLE {role} SET idle_in_transaction_session_timeout = '5s'",
 ]
 """What a worker's role may do: nothing is deleted, no password, count, epoch or setting is written; tokens are, for providers
-rotate them. Timeouts are set on the role, because a SET would not pass PgBouncer."""
+rotate them."""
+_TIMEOUTS: Final = ("idle_in_transaction_session_timeout=5s", "lock_timeout=2s")
+"""So that a worker that freezes in a transaction keeps the others' locks for seconds. As the catalogue has them."""
 
 
 async def grant_worker(connection: AsyncConnection, role: str) -> None:
@@ -132,3 +132,35 @@ async def grant_worker(connection: AsyncConnection, role: str) -> None:
     quoted = connection.dialect.identifier_preparer.quote(role)
     for grant in GRANTS:
         await connection.execute(text(grant.format(role=quoted)))
+
+
+async def bound_waits(connection: AsyncConnection) -> bool:
+    """Give the role that has logged in here the workers' timeouts in this database, if it lacks them. True: it did. Idempotent.
+
+    They stand on the role, because a SET would not pass PgBouncer; a session that has begun goes on without. Only the role itself
+    may always set them: its owner needs CREATEROLE.
+    """
+    names = (
+        await connection.execute(
+            text(
+                "SELECT current_database() AS database, EXISTS (SELECT FROM pg_db_role_setting s"
+                " JOIN pg_roles r ON r.oid = s.setrole JOIN pg_database d ON d.oid = s.setdatabase"
+                " WHERE r.rolname = session_user AND d.datname = current_database()"
+                " AND s.setconfig @> CAST(:timeouts AS text[])) AS held"
+            ),
+            {"timeouts": list(_TIMEOUTS)},
+        )
+    ).one()
+    if names.held:
+        return False
+    quoted = connection.dialect.identifier_preparer.quote(names.database)
+    # Two at once would both change one row, which PostgreSQL refuses the second.
+    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ROLES_LOCK})
+    # A login that becomes another role has its own say again.
+    await connection.execute(text("SET LOCAL ROLE NONE"))
+    for timeout in _TIMEOUTS:
+        setting, value = timeout.split("=")
+        await connection.exec_driver_sql(
+            f"ALTER ROLE CURRENT_USER IN DATABASE {quoted} SET {setting} = '{value}'"
+        )
+    return True

@@ -272,16 +272,16 @@ class FleetDatabase:
             raise Problem(Reason.DATABASE_IN_USE, str(taken)) from None
 
     async def _admit_workers(self, access: Access, row: FleetRow) -> None:
-        """Where the workers have a URL of their own: give its role what it needs, and see that it leads to the same place."""
-        if access.url == access.owner_url:
-            return
+        """Give the workers' role what it needs, and see that their URL, where it is another, leads to the same place."""
         role = access.url.username
         if role and role != access.owner_url.username:
             async with self._engine.begin() as connection:
                 await schema.grant_worker(connection, role)
         try:
-            async with self._engines[access.url].connect() as connection:
+            async with self._engines[access.url].begin() as connection:
                 token = await connection.scalar(text("SELECT token FROM fleet"))
+                if token == row.token:
+                    await schema.bound_waits(connection)
         except (SQLAlchemyError, *database.FAULTS) as error:
             fault = database.explain(error, access.url)
             raise Problem(Reason(fault.reason), f"With the workers' URL: {fault.message}") from None

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,13 +29,21 @@ _START_SECONDS = 120.0
 
 
 class PgBouncer:
-    """A running pooler. ``url(database)`` is a plain postgresql:// URL through it. ``pool_size``: connections a database.
+    """A running pooler. ``url(database)`` is a plain postgresql:// URL through it. ``pool_size``: connections a role
+    and database; ``roles``: who may come.
 
     With an ``identity`` it takes nobody without TLS; the wheel's PostgreSQL has none.
     """
 
-    def __init__(self, server: Postgres, pool_size: int = 4, identity: Identity | None = None) -> None:
+    def __init__(
+        self,
+        server: Postgres,
+        pool_size: int = 4,
+        identity: Identity | None = None,
+        roles: Sequence[str] = ("postgres",),
+    ) -> None:
         self._server, self._pool_size, self._identity = server, pool_size, identity
+        self._roles = roles
         self.port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="warmup-pgbouncer-"))
 
@@ -50,7 +59,7 @@ class PgBouncer:
         self._start()
 
     def _start(self) -> None:
-        (self.directory / "users.txt").write_text('"postgres" ""\n')
+        (self.directory / "users.txt").write_text("".join(f'"{role}" ""\n' for role in self._roles))
         tls = ""
         if self._identity is not None:
             certificate, key = self.directory / "tls.crt", self.directory / "tls.key"

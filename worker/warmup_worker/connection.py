@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from warmup_core import connections, database
+from warmup_core import connections, database, schema
 from warmup_core.database import Unreachable
 from warmup_core.types import Refused
 from warmup_worker.turns import Turns
@@ -137,6 +137,13 @@ class Database:
         """A transaction that may read or plan for longer than a claim may take."""
         async with self.transaction(_READ_SECONDS) as connection:
             yield connection
+
+    async def bound_waits(self) -> None:
+        """Give the role of these connections a worker's timeouts; what is open began without them and is closed."""
+        async with self.transaction() as connection:
+            given = await schema.bound_waits(connection)
+        if given:
+            await self._engine.dispose()
 
     def apart(self, statement_seconds: float) -> AsyncEngine:
         """An engine of one connection beside the worker's own, for what may take long and must keep no heartbeat waiting."""

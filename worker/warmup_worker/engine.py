@@ -86,6 +86,8 @@ class Engine:
             try:
                 trouble = await self._schema_trouble()
                 if trouble is None:
+                    if self._settings.wanted is not None:  # else the operator has seen to it
+                        await self._database.bound_waits()
                     trouble = await self.lease.register()
             except (Unreachable, Rejected) as error:
                 trouble = str(error)

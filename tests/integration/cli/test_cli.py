@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.command import warmup
 from tests.postgres.server import Postgres
+from warmup_cli.connection import Source, transaction
 from warmup_core import fleet
 from warmup_core.credentials import parse_keys
 from warmup_core.schema import REVISIONS
@@ -247,6 +248,31 @@ async def test_a_workers_role_gets_what_it_needs_and_a_missing_one_is_named(post
         )
         == 1
     )
+
+
+async def test_a_role_with_a_workers_timeouts_may_take_its_time(postgres: Postgres) -> None:
+    """Where one role serves for all: neither a migration nor an import is ended because it waits or thinks."""
+    name = await postgres.create_empty()
+    await postgres.execute(f"CREATE ROLE one_{name} LOGIN")
+    await postgres.execute(f"ALTER DATABASE {name} OWNER TO one_{name}")
+    await postgres.execute(f"ALTER ROLE one_{name} SET idle_in_transaction_session_timeout = '5s'")
+    await postgres.execute(f"ALTER ROLE one_{name} SET lock_timeout = '2s'")
+    bounded = "current_setting('idle_in_transaction_session_timeout') <> '0' OR current_setting('lock_timeout') = '2s'"
+    await postgres.execute(
+        "CREATE FUNCTION hurried() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF {bounded} THEN RAISE 'hurried'; END IF; END $$",
+        name,
+    )
+    await postgres.execute(
+        "CREATE EVENT TRIGGER hurried ON ddl_command_start WHEN TAG IN ('CREATE VIEW')"
+        " EXECUTE FUNCTION hurried()",
+        name,
+    )
+    url = postgres.url(name, f"one_{name}")
+    made = await warmup("database", "upgrade", url=url)
+    assert made.code == 0, made.err
+    async with transaction(Source(None, {"DATABASE_URL": url})) as connection:
+        assert not await connection.scalar(text(f"SELECT {bounded}"))
 
 
 async def test_keys_and_urls_may_stand_in_files(database_url: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.integration.worker.fleet import as_database
 from tests.postgres.server import Postgres
 from tests.waiting import until
 from warmup_core import database, partitions, schema
@@ -182,6 +183,9 @@ async def test_a_worker_that_falls_silent_in_a_transaction_loses_its_session_and
     name = str(engine.url.database)
     role = f"silent_{name}"
     await postgres.execute(f"CREATE ROLE {role} LOGIN")
+    own = as_database(postgres.url(name, role))
+    await own.bound_waits()
+    await own.close()
     async with engine.begin() as connection:
         await schema.grant_worker(connection, role)
         await connection.execute(text("INSERT INTO rate_limits (scope, tat) VALUES ('minute', now())"))
@@ -193,8 +197,9 @@ async def test_a_worker_that_falls_silent_in_a_transaction_loses_its_session_and
     assert await first.fetchval("SHOW lock_timeout") == "2s"
     assert await first.fetchval("SHOW idle_in_transaction_session_timeout") == "5s"
     await first.close()
-    await postgres.execute(f"ALTER ROLE {role} SET lock_timeout = '100ms'")
-    await postgres.execute(f"ALTER ROLE {role} SET idle_in_transaction_session_timeout = '10min'")
+    here = f"ALTER ROLE {role} IN DATABASE {name} SET"
+    await postgres.execute(f"{here} lock_timeout = '100ms'")
+    await postgres.execute(f"{here} idle_in_transaction_session_timeout = '10min'")
 
     silent, other = await session(), await session()
     lock = "SELECT FROM rate_limits FOR UPDATE"

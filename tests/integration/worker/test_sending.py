@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from tests.integration.worker.fleet import EAGER, PATIENT, Fleet
+from tests.integration.worker.fleet import EAGER, PATIENT, Fleet, as_database
 from tests.ports import free_port
 from tests.postgres.server import Postgres
 from tests.submission import faults
@@ -21,6 +21,7 @@ from warmup_worker import roster
 from warmup_worker.connection import Database
 from warmup_worker.engine import Engine
 from warmup_worker.roster import Portion
+from warmup_worker.wanted import WantedFleet
 
 
 async def test_every_due_mail_is_sent_once_and_accounted_for(fleet: Fleet) -> None:
@@ -80,6 +81,37 @@ async def test_a_workers_role_suffices_for_everything_a_worker_does(
     (row,) = await fleet.rows("SELECT lease_until <= clock_timestamp() AS released FROM workers")
     assert row.released
     await fleet.adds_up()
+
+
+async def test_without_an_operator_workers_give_their_role_its_timeouts(
+    fleet: Fleet, postgres: Postgres, worker_database: Database
+) -> None:
+    """Two at once, of one plain role; each goes on with sessions that have them."""
+    name = worker_database.url.database or ""
+    url = postgres.url(name, f"plain_{name}")
+    await postgres.execute(f"CREATE ROLE plain_{name} LOGIN")
+    await fleet.start(workers=3)
+    async with fleet.engine.begin() as connection:
+        await schema.grant_worker(connection, f"plain_{name}")
+    fleet.url = url
+    wanted = WantedFleet(3, EAGER, "UTC")
+    async with fleet.worker(2, wanted=wanted) as two, fleet.worker(3, wanted=wanted) as three:
+        await until(lambda: two.lease.orders and three.lease.orders, "both have registered")
+        assert two.report.starting is three.report.starting is None
+    own = as_database(url)
+
+    async def timeouts() -> tuple[str, str]:
+        async with own.transaction() as connection:
+            lock = await connection.scalar(text("SHOW lock_timeout"))
+            return lock, await connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
+
+    assert await timeouts() == ("2s", "5s")
+    await postgres.execute(f"ALTER ROLE plain_{name} IN DATABASE {name} RESET ALL")
+    await own.close()
+    assert await timeouts() == ("0", "0")
+    await own.bound_waits()
+    assert await timeouts() == ("2s", "5s"), "the session that began without is closed"
+    await own.close()
 
 
 async def test_everybody_receives_as_many_mails_as_anybody_and_none_from_his_own_user(fleet: Fleet) -> None:
