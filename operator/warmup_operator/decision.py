@@ -1,6 +1,7 @@
 """What one look at a fleet concludes: the size, the step towards it, the pods to ask for, when to look again. Pure.
 
-Invariants: a fleet whose demand cannot be read keeps the pods it has; one whose database another fleet uses keeps none.
+Invariants: a fleet whose database cannot be read, or has another schema, keeps the pods it has as they are, for newer ones could
+not work with it; one whose database another fleet uses keeps none.
 """
 
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ def decide(seen: Observed, sizing: Sizing | None, cluster: Cluster, timing: Timi
     if any(problem.reason is Reason.DATABASE_IN_USE for problem in seen.problems):
         return Decision(None, None, 0 if seen.stateful_set else None)
     if sizing is None or seen.view is None:
-        return Decision(None, None, asked)
+        return Decision(None, None, None)
     view = seen.view
     unasked = frozenset(number for number in view.live if number > (asked or 0))
     leaving = pods.terminating(cluster.pods) | unasked

@@ -14,7 +14,8 @@ from warmup_core.settings import FleetSettings
 from warmup_core.sizing import Rules
 from warmup_core.spec import WarmupFleetSpec
 from warmup_core.types import Growth
-from warmup_operator.decision import Decision, pause, sizing_of
+from warmup_operator import decision
+from warmup_operator.decision import Cluster, Decision, pause, sizing_of
 from warmup_operator.observe import Observed
 from warmup_operator.resize import Timing, decide
 from warmup_operator.status import Problem, Reason
@@ -62,7 +63,27 @@ def test_it_comes_soon_while_something_may_turn_any_moment() -> None:
         "a worker is away: a lost node takes three minutes"
     )
     wrong = Problem(Reason.SECRET_MISSING, "")
-    assert pause(None, Decision(None, None, 4), [wrong], idle=30) == 5
+    assert pause(None, Decision(None, None, None), [wrong], idle=30) == 5
+
+
+@pytest.mark.parametrize(
+    ("reason", "pods"),
+    [
+        (Reason.SCHEMA_TOO_NEW, None),
+        (Reason.SCHEMA_MIGRATING, None),
+        (Reason.DATABASE_UNREACHABLE, None),
+        (Reason.SECRET_MISSING, None),
+        (Reason.DATABASE_IN_USE, 0),
+    ],
+)
+def test_what_cannot_be_read_leaves_the_cluster_alone_and_anothers_database_calls_the_pods_off(
+    reason: Reason, pods: int | None
+) -> None:
+    asked = {"spec": {"replicas": 4}}
+    seen = Observed(FLEET, asked, SPEC, problems=(Problem(reason, ""),))
+    assert decision.decide(seen, None, Cluster(), Timing()).replicas == pods
+    first = replace(seen, stateful_set=None)
+    assert decision.decide(first, None, Cluster(), Timing()).replicas is None
 
 
 def test_it_loads_the_database_no_more_because_the_fleet_is_unwell_for_long() -> None:
