@@ -37,6 +37,12 @@ def finalizing(fleet: Json) -> Finalizing:
     return Finalizing(False, "deletionPolicy is not Purge: the fleet goes without waiting")
 
 
+def finalizers(fleet: Json, wanted: bool) -> list[str]:
+    """All that the fleet should have: others' as they are, ours at the end or not at all. Pure."""
+    others = [it for it in fleet["metadata"].get("finalizers", []) if it != PURGE]
+    return [*others, PURGE] if wanted else others
+
+
 def must_purge(fleet: Json) -> bool:
     """Whether a fleet on its way out waits for us. Pure."""
     return PURGE in fleet["metadata"].get("finalizers", []) and fleet["spec"].get("deletionPolicy") == "Purge"

@@ -205,11 +205,16 @@ class Kube:
             if error.status not in {404, 409}:
                 raise
 
-    async def apply_finalizers(self, fleet: Json, finalizers: Sequence[str]) -> Json:
-        """Make ours exactly these on a fleet that has not moved on since it was read; others' stay."""
-        kept = {key: fleet["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
-        manifest = {"apiVersion": FLEET.api_version, "kind": FLEET.kind}
-        return await self.apply(FLEET, {**manifest, "metadata": {**kept, "finalizers": [*finalizers]}})
+    async def set_finalizers(self, fleet: Json, finalizers: Sequence[str]) -> Json:
+        """Make these all that a fleet has, which has not moved on since it was read.
+
+        No server-side apply, which takes away only what no other manager owns: ours may be a person's who made it from a backup.
+        """
+        metadata = fleet["metadata"]
+        path = self._resource(FLEET).path(name=metadata["name"], namespace=metadata["namespace"])
+        kept = {key: metadata[key] for key in ("uid", "resourceVersion")}
+        body = {"metadata": {**kept, "finalizers": [*finalizers]}}
+        return await self._request("patch", FLEET, path, body, **_PATCH)
 
     async def apply_status(self, fleet: Json, status: Json) -> None:
         """Write a fleet's whole status on the status subresource."""
@@ -280,16 +285,18 @@ _METHODS = {
     "get": "get",
     "list": "get",
     "apply": "patch",
+    "patch": "patch",
     "status": "patch",
     "create": "post",
     "delete": "delete",
 }
-"""Our verbs, as the metric has them; "status" applies the status."""
+"""Our verbs, as the metric has them; "patch" writes the finalizers, "status" applies the status."""
 _APPLY: Json = {
     "content_type": "application/apply-patch+yaml",
     "field_manager": MANAGER,
     "force_conflicts": True,
 }
+_PATCH: Json = {"content_type": "application/merge-patch+json", "field_manager": MANAGER}
 
 
 @asynccontextmanager

@@ -135,7 +135,6 @@ class Reconciler:
         if done and step.flip_to is not None:
             counts = f"From {view.row.worker_count} to {step.flip_to} workers"
             message = f"{counts}, epoch {view.row.epoch + 1}: {step.reason}."
-            _log.info("%s/%s: %s", self._namespace, self._name, message)
             await self._tell(fleet, Turn(False, "Resized", message))
         return True
 
@@ -179,7 +178,7 @@ class Reconciler:
         if change.wanted is None:
             return fleet
         _log.info("%s/%s: %s", self._namespace, self._name, change.reason)
-        fleet = await self._kube.apply_finalizers(fleet, [ending.PURGE] if change.wanted else [])
+        fleet = await self._kube.set_finalizers(fleet, ending.finalizers(fleet, change.wanted))
         self._version = fleet["metadata"]["resourceVersion"]
         return fleet
 
@@ -240,7 +239,6 @@ class Reconciler:
             await self._kube.apply_status(fleet, whole)
             self._counted_at = self._monotonic()
         for turn in turns:
-            _log.info("%s/%s: %s %s", self._namespace, self._name, turn.reason, turn.message)
             await self._tell(fleet, turn)
 
     async def _rollout(self, stateful_set: Json | None, view: View | None) -> str:
@@ -257,7 +255,8 @@ class Reconciler:
         return readiness.rollout(newest, view, self._settings.timing.rollout)
 
     async def _tell(self, fleet: Json, turn: Turn) -> None:
-        """An event. One that cannot be posted ends no look: the status says the same."""
+        """A line in the log and an event. One that cannot be posted ends no look; in a namespace that ends none can be."""
+        _log.info("%s/%s: %s %s", self._namespace, self._name, turn.reason, turn.message)
         try:
             await self._kube.tell(fleet, turn)
         except KubernetesError as error:

@@ -123,6 +123,39 @@ async def test_a_purge_that_does_not_know_its_database_says_so_once_and_goes_on_
     assert await mailboxes(engine) == 0
 
 
+async def test_a_finalizer_that_a_backups_manifest_brought_goes_too_and_anothers_stays(
+    scene: Scene, engine: AsyncEngine
+) -> None:
+    """`kubectl get -o yaml`, delete, `kubectl create -f`: it is kubectl's then, not only ours."""
+    manifest = await running(scene, engine, deletionPolicy="Purge")
+    scene.delete(*MAIN)
+    await until(lambda: scene.get(*MAIN) is None, "the fleet is gone")
+    kept = {"name": "main", "finalizers": [PURGE, "example.org/held"]}
+    scene.control_plane.request(
+        "POST", scene.path(FLEETS, "warmupfleets"), {**manifest, "metadata": kept, "status": {}}
+    )
+    await scene.reason("NoMailboxes")
+    scene.delete(*MAIN)
+    await until(lambda: scene.fleet()["metadata"]["finalizers"] == ["example.org/held"], "ours is gone", 30)
+    scene.merge(*MAIN, {"metadata": {"finalizers": []}})
+    await until(lambda: scene.get(*MAIN) is None, "the fleet is gone")
+
+
+async def test_what_a_purge_waits_for_in_a_namespace_that_ends_stands_in_the_log(
+    scene: Scene, engine: AsyncEngine
+) -> None:
+    """Where no event can be made any more."""
+    await running(scene, engine, deletionPolicy="Purge")
+    scene.stop_operator()
+    scene.delete("api/v1", "secrets", "main-database")
+    scene.control_plane.request("DELETE", f"/api/v1/namespaces/{scene.namespace}")
+    await scene.start_operator()
+    await until(lambda: "The database cannot be emptied: " in scene.log.read_text(), "the log says why", 30)
+    assert scene.events("PurgeWaits") == []
+    scene.merge(*MAIN, {"spec": {"deletionPolicy": "Retain"}})
+    await until(lambda: scene.get(*MAIN) is None, "the fleet is gone")
+
+
 async def test_a_fleet_with_nothing_to_purge_has_no_finalizer(scene: Scene, engine: AsyncEngine) -> None:
     await running(scene, engine, deletionPolicy="Purge")
     scene.merge(*MAIN, {"spec": {"deletionPolicy": "Retain"}})
