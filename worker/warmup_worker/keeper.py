@@ -6,7 +6,8 @@ minute (the overlap forgives transactions that committed late) and those to be l
 found by the slow full reading.
 The pool of recipients is the same for every worker and takes the database half a second for 100,000 mailboxes. So it is read
 again only where a mailbox has changed, not for a resize, a new setting or a new day, which reach all workers at once; and a
-worker that is about to be given mailboxes has read it before.
+worker that is about to be given mailboxes has read it before. While changes go on, a reading is followed by a rest of thirty
+times what it took, ten seconds at the least: a newcomer waits so long for its first mail.
 Fails: an outage leaves memory as it is; the next beat tries again.
 """
 
@@ -37,8 +38,9 @@ log = logging.getLogger(__name__)
 _OVERLAP, _LONG_OVERLAP = timedelta(seconds=5), timedelta(seconds=60)
 _LONG_EVERY = 20.0
 """Seconds between two looks at the last minute: after a large import that look is not cheap."""
-_POOL_SECONDS = 10.0
-"""How often an import that goes on for a while may make the pool be read again."""
+_POOL_SECONDS, _POOL_TIMES = 10.0, 30.0
+"""How long after a reading of the pool an import that goes on for a while may make it be read again: seconds at the least, and
+times what that reading took, so that all workers together ask the database for it no more than it can bear."""
 
 
 T = TypeVar("T")
@@ -110,6 +112,7 @@ class Keeper:
         """What the last whole reading was of."""
         self._seen_until: datetime | None = None
         self._read_at = self._pool_read_at = self._long_look_at = -float("inf")
+        self._pool_rests = _POOL_SECONDS
         self._pool_of: _Reading | None = None
         self._trouble: str | None = None
         self._paused_until: datetime | None = None
@@ -238,7 +241,7 @@ class Keeper:
         ``thorough``: deleted rows and transactions that committed late are changes, too, which the newest change does not tell.
         ``patient``: an import that goes on for a while is not followed mailbox by mailbox.
         """
-        if patient and boottime() - self._pool_read_at <= _POOL_SECONDS:
+        if patient and boottime() - self._pool_read_at <= self._pool_rests:
             return
         async with self._database.reading() as connection:
             known, change = self._pool_of, await roster.last_change(connection)
@@ -251,6 +254,8 @@ class Keeper:
                 return
             # The fingerprint before the pool: what comes in between makes it be read once more.
             found = _Reading(orders.day, orders.zone, change, await roster.fingerprint(connection))
+            began = boottime()
             members = await roster.pool(connection)
         self.pool = await asyncio.to_thread(Pool, members)
         self._pool_of, self._pool_read_at = found, boottime()
+        self._pool_rests = max(_POOL_SECONDS, _POOL_TIMES * (self._pool_read_at - began))
