@@ -140,10 +140,14 @@ class Rhythm(NamedTuple):
     ) -> Moment:
         """When the next mail is claimed, and why then."""
         begins = self.opens + self.slot * spent
-        at, reason = begins + self.draw * jitter(seed, spent), WakeReason.SCHEDULED
+        latest = begins + self.draw  # if that is over it is behind, whatever the draw says
+        at, reason = (
+            begins + self.draw * jitter(seed, spent) if now <= latest else latest,
+            WakeReason.SCHEDULED,
+        )
         if at < now:
             at, reason = now, WakeReason.BEHIND
-            if self.turn and now > begins + self.draw + self.turn:
+            if self.turn and now > latest + self.turn:
                 after = max(not_before, self.opens if since is None else since)
                 own = self.opens + self.turn * jitter(seed, -1)
                 at = max(now, after + (own - after) % self.turn)

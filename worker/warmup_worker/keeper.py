@@ -178,13 +178,15 @@ class Keeper:
         self._portion = portion = Portion(self._number, orders.worker_count, planner)
         gone = set(self._shard.mailboxes)
         async for page in roster.everything(self._database, portion):
-            gone.difference_update(row.id for row in page)
+            if gone:
+                gone.difference_update(row.id for row in page)
             await self._put(page, anew=new)
+            if new:
+                gc.freeze()  # what was read stays: looking for garbage in it again and again is in vain
         await self._drop(gone)
         self._scope, self._read_at, self._seen_until = scope, started, since
         self.loaded.set()
         if new:
-            gc.freeze()  # what was read stays: looking for garbage in it again and again is in vain
             log.info(
                 "worker %d of %d, epoch %d, day %s: %d mailboxes, read in %.2f s",
                 self._number,

@@ -6,7 +6,6 @@ up, so the place of the next mail in the day's plan is ``spent + missed``.
 
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import NamedTuple
 
 from warmup_core import days
 from warmup_core.pacing import Wake, WakeReason
@@ -14,15 +13,9 @@ from warmup_core.schedules import Owed, Schedule
 from warmup_worker.roster import Enrolment, MailboxRow
 from warmup_worker.tally import Standing
 
-
-class Next(NamedTuple):
-    """When a mailbox claims its next mail (None: not today) and why then; the window that the mail belongs to closes at
-    ``closes``, and ``deadline`` says how urgent it is. Seconds since the epoch."""
-
-    at: float | None
-    reason: WakeReason
-    closes: float
-    deadline: float
+Next = tuple[float | None, WakeReason, float, float]
+"""When a mailbox claims its next mail (None: not today) and why then; when the window closes that the mail belongs to, and the
+deadline that says how urgent it is. Seconds since the epoch."""
 
 
 class Mailbox:
@@ -72,6 +65,8 @@ class Mailbox:
     def missed_by(self, now: float) -> int:
         """The mails that the portions which are over lack, the last one left out."""
         missed, before = self.missed, 0
+        if not missed and len(self.plan.portions) <= 1:
+            return 0
         for portion in self.plan.portions[:-1]:
             before += portion.mails
             if portion.window.closes.timestamp() <= now:
@@ -81,13 +76,13 @@ class Mailbox:
     def next_mail(self, schedule: Schedule, day: date, now: float, able_since: float | None) -> Next:
         """What the schedule says of this mailbox. ``able_since``: when its worker became able to send."""
         if self.spent >= self.quota:  # by the rows, whatever the plan in memory says
-            return Next(None, WakeReason.QUOTA_MET, self.closes, self.deadline)
+            return None, WakeReason.QUOTA_MET, self.closes, self.deadline
         portions = self.plan.portions
         if len(portions) == 1 and not self.missed and self.spent < portions[0].mails:
             portion = portions[0]
             rhythm, seed = portion.rhythm, f"{self.id}{_of_window(day, portion.opens_on)}"
             at, reason = schedule.moment(now, rhythm, self.spent, self.not_before, seed, able_since)
-            return Next(at, reason, rhythm.closes, rhythm.deadline(portion.mails - self.spent))
+            return at, reason, rhythm.closes, rhythm.deadline(portion.mails - self.spent)
         return self._next_of(schedule, day, now, able_since)
 
     def _next_of(self, schedule: Schedule, day: date, now: float, able_since: float | None) -> Next:
@@ -109,7 +104,7 @@ class Mailbox:
         wake = days.soonest(wakes)
         if self.missed and wake.reason is WakeReason.QUOTA_MET:  # the rest of it is
             wake = Wake(None, WakeReason.WINDOW_OVER)
-        return Next(None if wake.at is None else wake.at.timestamp(), wake.reason, closes, deadline)
+        return None if wake.at is None else wake.at.timestamp(), wake.reason, closes, deadline
 
 
 @lru_cache(maxsize=64)

@@ -63,42 +63,43 @@ class Owed(NamedTuple):
     missed: int = 0
 
 
+class _Alike(NamedTuple):
+    """Rows that agree in all that their day depends on. ``owed`` is None where their mails have to be counted first, ``write``
+    where it stands in the tables already: quota, missed, ramp_day, ramp_on."""
+
+    case: Case
+    owed: Owed | None = None
+    write: tuple[int, int, int, date | None] | None = None
+
+
 async def plan(connection: AsyncConnection, planner: Planner, rows: Sequence[Record]) -> list[Owed]:
     """What each of these rows of ``roster`` owes, in their order. Rows that are alike are planned once."""
     spent = await _spent(
         connection, [row for row in rows if row["ramp_on"] is not None and row["ramp_on"] < planner.day]
     )
-    alike: dict[tuple[object, ...], tuple[Case, Planned | None]] = {}
-    planned: list[tuple[Case, Planned | None]] = []
-    windows = {}
+    alike: dict[tuple[object, ...], _Alike] = {}
+    planned: list[_Alike] = []
+    windows: dict[int, Sequence[tuple[date, Window]]] = {}
     for row in rows:
-        key = (*row[_CASE], bool(spent) and (row["ramp_on"], row["id"]) in spent)
+        sent_then = bool(spent) and (row["ramp_on"], row["id"]) in spent
+        key = (sent_then, row[_ALIKE])
         found = alike.get(key)
         if found is None:
-            case = _case(row, key[-1] is True)
-            found = alike[key] = case, None if planner.to_count(case) else planner.plan(case)
-        if found[1] is None:
-            windows[row["id"]] = planner.to_count(found[0])
+            case = _case(row, sent_then)
+            counts = planner.to_count(case)
+            found = alike[key] = _Alike(case) if counts else _judged(row, case, planner.plan(case))
+        if found.owed is None:
+            windows[row["id"]] = planner.to_count(found.case)
         planned.append(found)
-    counts: Mapping[int, Mapping[date, Counted]] = {}
-    at = None
     if windows:
         at = await connection.scalar(text("SELECT clock_timestamp()"))
-        counts = await _count(connection, planner.day, windows)
-    owed: list[Owed] = []
-    wrong: list[tuple[int, int, int, int, date | None]] = []
-    for row, (case, day) in zip(rows, planned, strict=True):
-        missed = 0
-        if day is None:
-            seen = counts[row["id"]]
-            day = planner.plan(case, seen)
-            missed = planning.missed(day.day, seen, at) if at is not None else 0
-        quota = max(day.day.mails, row["spent"])
-        missed = min(missed, quota - row["spent"])  # what is spent in another part of the day is not missed
-        ramps = day.ramp_on is not None and (case.ramp_on is None or case.ramp_on < day.ramp_on)
-        if ramps or row["quota"] != quota or row["missed"] != missed:
-            wrong.append((row["id"], quota, missed, day.ramp_day, day.ramp_on))
-        owed.append(Owed(day.day, quota, missed))
+        counted = await _count(connection, planner.day, windows)
+        for n, row in enumerate(rows):
+            if (seen := counted.get(row["id"])) is not None:
+                case = planned[n].case
+                day = planner.plan(case, seen)
+                planned[n] = _judged(row, case, day, planning.missed(day.day, seen, at))
+    wrong = [(row["id"], *it.write) for row, it in zip(rows, planned, strict=True) if it.write is not None]
     if wrong:
         ids, quotas, misseds, ramp_days, ramp_ons = map(list, zip(*wrong, strict=True))
         values = {
@@ -110,14 +111,25 @@ async def plan(connection: AsyncConnection, planner: Planner, rows: Sequence[Rec
             "ramp_ons": ramp_ons,
         }
         await connection.execute(_PLAN, values)
-    return owed
+    return [it.owed for it in planned if it.owed is not None]
 
 
-CASE_COLUMNS = (
-    "m.ramp_day, m.ramp_on, m.smtp_host, m.quota_override, m.window_from, m.window_to, m.time_zone, m.days"
-)
-"""What a row's case is made of; the reading of ``roster`` begins with it."""
-_CASE = slice(CASE_COLUMNS.count(",") + 1)
+def _judged(row: Record, case: Case, planned: Planned, missed: int = 0) -> _Alike:
+    """What such a row owes by the plan, and what of it stands otherwise in the tables."""
+    quota = max(planned.day.mails, row["spent"])
+    missed = min(missed, quota - row["spent"])  # what is spent in another part of the day is not missed
+    ramps = planned.ramp_on is not None and (case.ramp_on is None or case.ramp_on < planned.ramp_on)
+    wrong = ramps or row["quota"] != quota or row["missed"] != missed
+    write = (quota, missed, planned.ramp_day, planned.ramp_on) if wrong else None
+    return _Alike(case, Owed(planned.day, quota, missed), write)
+
+
+COLUMNS = (
+    "m.ramp_day", "m.ramp_on", "m.smtp_host", "m.quota_override", "m.window_from", "m.window_to", "m.time_zone", "m.days",
+    "q.quota", "coalesce(q.spent, 0) AS spent", "coalesce(q.missed, 0) AS missed",
+)  # fmt: skip
+"""What a row's day depends on; the reading of ``roster`` begins with it."""
+_ALIKE = slice(len(COLUMNS))
 
 
 def _case(row: Record, sent_then: bool) -> Case:

@@ -86,19 +86,19 @@ class MailboxRow:
         return self.enrolment.id
 
 
+# A single worker has all. Of a remainder PostgreSQL expects one row of two hundred, and would look up each mailbox by itself.
 # ``date_part`` and not ``extract``, whose numeric costs more than all the rest of a row.
 _COLUMNS = f"""
-SELECT {quotas.CASE_COLUMNS}, m.id, m.user_id, m.address, m.display_name, m.smtp_port, m.smtp_security,
-    date_part('epoch', m.changed_at) AS changed_at, m.in_flight IS NOT NULL AS in_flight,
-    greatest(date_part('epoch', {readable("m.not_before")}), 0) AS not_before, m.hold_reason,
-    coalesce(c.username, o.username) AS username, o.application, c.key_id, c.nonce, c.ciphertext,
-    q.quota, coalesce(q.spent, 0) AS spent, coalesce(q.sent, 0) AS sent,
-    coalesce(q.in_doubt, 0) AS in_doubt, coalesce(q.failed, 0) AS failed, coalesce(q.missed, 0) AS missed
+SELECT {", ".join(quotas.COLUMNS)}, m.id, m.user_id, m.address, m.display_name, m.smtp_port, m.smtp_security,
+    coalesce(c.username, o.username), o.application, c.key_id, c.nonce, c.ciphertext,
+    date_part('epoch', m.changed_at), m.in_flight IS NOT NULL, greatest(date_part('epoch', {readable("m.not_before")}), 0),
+    m.hold_reason, coalesce(q.sent, 0), coalesce(q.in_doubt, 0), coalesce(q.failed, 0)
 FROM mailboxes m
 LEFT JOIN credentials c ON c.mailbox_id = m.id {{of_credentials}}
 LEFT JOIN oauth_tokens o ON o.mailbox_id = m.id {{of_tokens}}
 LEFT JOIN quotas q ON q.mailbox_id = m.id AND q.day = :day {{of_quotas}}
-WHERE m.active AND m.id % :count = CAST(:number AS integer) - 1 AND {{which}} ORDER BY m.id
+WHERE m.active AND (CAST(:count AS integer) = 1 OR m.id % CAST(:count AS integer) = CAST(:number AS integer) - 1) AND {{which}}
+ORDER BY m.id
 """  # noqa: S608 - our own text
 
 
@@ -126,61 +126,63 @@ WHERE changed_at >= CAST(:since AS timestamptz) AND id % :count = CAST(:number A
 
 # Whoever was active when the day began keeps its place for the day: a pause moves ``changed_at``. Users stand together, and those
 # of one domain beside each other. Words are compared once each, in no language; all that is sorted for a million members are
-# numbers. Bytes, because a list of a million numbers would take fifty times their size.
+# numbers, in one order throughout, so that PostgreSQL 16 and later sorts them once. Bytes, because a list of a million numbers
+# would take fifty times their size.
 _POOL = text("""
-WITH member AS MATERIALIZED (
-    SELECT id, user_id, active, right(address, strpos(reverse(address), '@') - 1) COLLATE "C" AS domain FROM mailboxes
+WITH enrolled AS MATERIALIZED (
+    SELECT id, user_id, active, split_part(address, '@', -1) COLLATE "C" AS domain FROM mailboxes
     WHERE active OR changed_at >= (SELECT fleet_day()::timestamp AT TIME ZONE fleet_zone())
 ), numbered AS MATERIALIZED (
-    SELECT domain, row_number() OVER (ORDER BY domain)::integer AS number FROM (SELECT DISTINCT domain FROM member) AS every
-), home AS MATERIALIZED (
-    SELECT m.user_id, min(n.number) AS home FROM member m JOIN numbered n USING (domain) GROUP BY m.user_id
+    SELECT domain, row_number() OVER (ORDER BY domain)::integer AS number FROM (SELECT DISTINCT domain FROM enrolled) AS every
+), member AS MATERIALIZED (
+    SELECT id, user_id, active, number FROM enrolled JOIN numbered USING (domain)
+), home AS (
+    SELECT user_id, min(number) AS home FROM member GROUP BY user_id
 ), placed AS (
-    SELECT m.id, m.active, n.number AS domain, dense_rank() OVER (ORDER BY h.home, m.user_id)::integer AS member_user,
-        row_number() OVER (ORDER BY h.home, m.user_id, n.number, m.id) AS place
-    FROM member m JOIN numbered n USING (domain) JOIN home h USING (user_id)
+    SELECT id, user_id, active, number, home, dense_rank() OVER (ORDER BY home, user_id)::integer AS member_user
+    FROM member JOIN home USING (user_id)
 )
-SELECT coalesce(string_agg(int8send(id), '' ORDER BY place), '') AS ids,
-    coalesce(string_agg(int4send(member_user - 1), '' ORDER BY place), '') AS users,
-    coalesce(string_agg(int4send(domain), '' ORDER BY place), '') AS domains,
-    coalesce(string_agg(boolsend(active), '' ORDER BY place), '') AS present
+SELECT coalesce(string_agg(int8send(id), '' ORDER BY home, user_id, number, id), '') AS ids,
+    coalesce(string_agg(int4send(member_user - 1), '' ORDER BY home, user_id, number, id), '') AS users,
+    coalesce(string_agg(int4send(number), '' ORDER BY home, user_id, number, id), '') AS domains,
+    coalesce(string_agg(boolsend(active), '' ORDER BY home, user_id, number, id), '') AS present
 FROM placed
 """)
 
 
 def _row(row: Record, owed: Owed, read_at: float) -> MailboxRow:
     """Words that many mailboxes share are one object; so is a user name that is the address."""
-    address, username, key_id, application = (
-        row["address"],
-        row["username"],
-        row["key_id"],
-        row["application"],
-    )
+    # fmt: off
+    (
+        _, _, host, _, _, _, _, _, _, spent, _, mailbox_id, user_id, address, display_name, port, security,
+        username, application, key_id, nonce, ciphertext, changed_at, in_flight, not_before, hold_reason, sent, in_doubt, failed,
+    ) = row
+    # fmt: on
     enrolment = Enrolment(
-        row["id"],
-        row["user_id"],
+        mailbox_id,
+        user_id,
         address,
-        row["display_name"],
-        intern(row["smtp_host"]),
-        row["smtp_port"],
-        intern(row["smtp_security"]),
+        display_name,
+        intern(host),
+        port,
+        intern(security),
         address if username == address else username,
-        None if key_id is None else Sealed(intern(key_id), row["nonce"], row["ciphertext"]),
+        None if key_id is None else Sealed(intern(key_id), nonce, ciphertext),
         None if application is None else intern(application),
-        row["changed_at"],
+        changed_at,
     )
     return MailboxRow(
         enrolment,
-        row["in_flight"],
-        row["not_before"],
-        row["hold_reason"],
+        in_flight,
+        not_before,
+        hold_reason,
         owed.day,
         owed.quota,
-        row["spent"],
+        spent,
         owed.missed,
-        row["sent"],
-        row["in_doubt"],
-        row["failed"],
+        sent,
+        in_doubt,
+        failed,
         read_at,
     )
 

@@ -64,10 +64,12 @@ class Shard:
         return self._tally.account(now)
 
     def put(self, rows: Iterable[MailboxRow], now: float, *, anew: bool = False) -> None:
-        """Take in rows as read: new mailboxes, and changes of known ones. ``anew``: under other settings, or for another day.
+        """Take in rows as read, each mailbox once: new ones, and changes of known ones.
 
-        Else whoever waits for a limit goes on waiting: no row knows of that, and it would log in to be refused again.
+        ``anew``: under other settings, or for another day. Else whoever waits for a limit goes on waiting: no row knows
+        of that, and it would log in to be refused again.
         """
+        taken: list[Mailbox] = []
         for row in rows:
             mailbox_id, limited = row.id, False
             mailbox = self.mailboxes.get(mailbox_id)
@@ -90,7 +92,8 @@ class Shard:
                 self.look_again.discard(mailbox_id)
                 if not limited:
                     self.place(mailbox, now)
-            self._tally.add(mailbox)
+            taken.append(mailbox)
+        self._tally.add_all(taken)
 
     def knows(self, change: Change) -> bool:
         """Whether memory has this change already: as it was read, or gone."""
@@ -271,18 +274,12 @@ class Shard:
         if self.schedule is None or self.day is None:
             return
         self._miss(mailbox, now)
-        coming = mailbox.next_mail(self.schedule, self.day, now, self._able_since)
-        at = coming.at
-        if (
-            at is not None
-            and at <= now
-            and 0 <= mailbox.wakes_at <= now
-            and mailbox.deadline == coming.deadline
-        ):
+        at, reason, closes, deadline = mailbox.next_mail(self.schedule, self.day, now, self._able_since)
+        if at is not None and at <= now and 0 <= mailbox.wakes_at <= now and mailbox.deadline == deadline:
             at = mailbox.wakes_at  # it is due already, in its place among the others
-        mailbox.closes, mailbox.deadline = coming.closes, coming.deadline
-        standing = _STANDING[coming.reason]
-        rests = mailbox.not_before > now and coming.reason in _RESTING
+        mailbox.closes, mailbox.deadline = closes, deadline
+        standing = _STANDING[reason]
+        rests = mailbox.not_before > now and reason in _RESTING
         if mailbox.hold and rests and now < mailbox.closes:
             standing = Standing.DEFERRED
         self._stand(mailbox, standing, at)

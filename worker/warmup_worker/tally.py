@@ -4,8 +4,8 @@ A mailbox is taken out before it changes and put back after, so the sums are alw
 found from a histogram of (day's plan, quota, spent): mailboxes that agree in them are behind by the same number of mails.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -106,6 +106,16 @@ class Tally:
         """Put in a mailbox that is not."""
         self._count(mailbox, 1)
 
+    def add_all(self, mailboxes: Iterable[Counted]) -> None:
+        """Put in mailboxes that are not, each once: those that are alike in what is summed at once."""
+        alike = defaultdict[tuple[object, ...], list[Counted]](list)
+        for it in mailboxes:
+            it.counted = True
+            numbers = (it.plan, it.quota, it.spent, it.missed, it.sent, it.in_doubt, it.failed)
+            alike[numbers, it.standing, it.hold, it.limit].append(it)
+        for group in alike.values():
+            self._count(group[0], len(group))
+
     def remove(self, mailbox: Counted) -> None:
         """Take a mailbox out as it went in, if it is in."""
         if mailbox.counted:
@@ -124,22 +134,23 @@ class Tally:
         """Take a mailbox out of the sums while its numbers change, if it is in."""
         return Changing(self, mailbox) if mailbox.counted else nullcontext()
 
-    def _count(self, mailbox: Counted, sign: int) -> None:
-        mailbox.counted = sign > 0
-        _count(self._by_numbers, (mailbox.plan, mailbox.quota, mailbox.spent), sign)
-        self._skipped += sign * mailbox.missed
-        _count(self._by_sent, mailbox.sent, sign)
-        self._in_doubt += sign * mailbox.in_doubt
-        self._failed += sign * mailbox.failed
-        self._met += sign * (mailbox.sent >= mailbox.quota)
-        self._stand(mailbox, sign)
+    def _count(self, mailbox: Counted, times: int) -> None:
+        """Put in so many mailboxes that are like this one; negative: take them out."""
+        mailbox.counted = times > 0
+        _count(self._by_numbers, (mailbox.plan, mailbox.quota, mailbox.spent), times)
+        self._skipped += times * mailbox.missed
+        _count(self._by_sent, mailbox.sent, times)
+        self._in_doubt += times * mailbox.in_doubt
+        self._failed += times * mailbox.failed
+        self._met += times * (mailbox.sent >= mailbox.quota)
+        self._stand(mailbox, times)
 
-    def _stand(self, mailbox: Counted, sign: int) -> None:
-        _count(self._reasons, reason_of(mailbox), sign)
+    def _stand(self, mailbox: Counted, times: int) -> None:
+        _count(self._reasons, reason_of(mailbox), times)
         if mailbox.standing in _DEFERRED:
-            self._deferred += sign * (mailbox.quota - mailbox.spent - mailbox.missed)
+            self._deferred += times * (mailbox.quota - mailbox.spent - mailbox.missed)
         elif mailbox.standing in _SKIPPED:
-            self._skipped += sign * (mailbox.quota - mailbox.spent - mailbox.missed)
+            self._skipped += times * (mailbox.quota - mailbox.spent - mailbox.missed)
 
     def account(self, now: float) -> Account:
         """The sums at ``now`` (seconds since the epoch). Behind: mails whose slot is over, unclaimed."""
@@ -168,9 +179,9 @@ class Tally:
         )
 
 
-def _count(counter: Counter[K], key: K, sign: int) -> None:
+def _count(counter: Counter[K], key: K, times: int) -> None:
     """Add to a counter that keeps no zeros: each reading brings plans of its own, and those of before go with their mailboxes."""
-    left = counter[key] + sign
+    left = counter[key] + times
     if left:
         counter[key] = left
     else:
