@@ -163,9 +163,8 @@ class Claims:
         tokens = {one.ask.mailbox_id: use_by for one, use_by in zip(taken, use_bys, strict=True)}
 
         async def write(asks: Sequence[Ask]) -> None:
-            for claim in await self._write(
-                orders, asks, tokens
-            ):  # they grow old while the others' reasons are read
+            # What is granted first: it would grow old while the others' reasons are read.
+            for claim in await self._write(orders, asks, tokens):
                 self._answer(futures.pop(claim.mailbox_id), claim)
             if refused := [ask for ask in asks if ask.mailbox_id in futures]:
                 for answer in await self._explain(orders, refused, tokens):
