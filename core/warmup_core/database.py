@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import event, text
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -139,6 +140,7 @@ def create_engine(
 
 FAULTS: Final = (
     DBAPIError,
+    AsyncAdapt_asyncpg_dbapi.Error,  # of a connection that is refused to whoever asks for the driver's own
     PoolTimeout,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
