@@ -29,7 +29,9 @@ class Thread:
     turn: int
 
 
-# A mail of which nobody knows whether it arrived is not answered; an answer that failed may be given again.
+# A mail of which nobody knows whether it arrived is not answered; an answer that failed may be given again. Every mail of a day
+# was claimed within the bounds that stand here, in whatever zone: they tell the planner that few are a mailbox's, which until
+# PostgreSQL has analysed a new day it does not know. It went through the keys of the whole day for each batch.
 _FIND = text("""
 SELECT a.place, p.id AS answers_id, coalesce(p.thread_id, p.id) AS thread_id, p.answers_id AS before_id,
     coalesce(p.turn, 0) + 1 AS turn
@@ -37,10 +39,12 @@ FROM unnest(CAST(:mailboxes AS bigint[]), CAST(:recipients AS bigint[])) WITH OR
 CROSS JOIN LATERAL (
     SELECT l.* FROM mails l
     WHERE l.day = :day AND l.mailbox_id = a.recipient_id AND l.recipient_id = a.mailbox_id AND l.state = 'sent'
+      AND l.claimed_at BETWEEN CAST(:day AS date) - 2 AND CAST(:day AS date) + 3
       AND coalesce(l.turn, 0) < CAST(:longest AS integer) - 1
       AND NOT EXISTS (
           SELECT FROM mails o
           WHERE o.day = :day AND o.mailbox_id = a.mailbox_id AND o.claimed_at > l.claimed_at AND o.answers_id = l.id
+            AND o.claimed_at BETWEEN CAST(:day AS date) - 2 AND CAST(:day AS date) + 3
             AND o.state <> 'failed')
     ORDER BY l.claimed_at DESC LIMIT 1
 ) p

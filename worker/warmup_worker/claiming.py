@@ -141,10 +141,10 @@ WITH ask AS (
     JOIN mailboxes m ON m.id = a.mailbox_id
     JOIN quotas q ON q.mailbox_id = m.id AND q.day = :day
     JOIN mailboxes r ON r.id = a.recipient_id AND r.id <> m.id AND r.active
-    JOIN fleet f ON f.epoch = :epoch AND NOT f.paused AND NOT f.deleted AND (SELECT fleet_day()) = :day
-    JOIN workers w ON w.number = :number AND w.incarnation = :incarnation
-    WHERE m.active AND m.in_flight IS NULL AND m.not_before <= clock_timestamp()
-      AND m.id % nullif(f.worker_count, 0) = CAST(:number AS integer) - 1 AND q.spent < q.quota
+    WHERE m.active AND m.in_flight IS NULL AND m.not_before <= clock_timestamp() AND q.spent < q.quota
+      AND m.id % (
+          SELECT nullif(f.worker_count, 0) FROM fleet f JOIN workers w ON w.number = :number AND w.incarnation = :incarnation
+          WHERE f.epoch = :epoch AND NOT f.paused AND NOT f.deleted AND fleet_day() = :day) = CAST(:number AS integer) - 1
       AND NOT {held}
       {under_provider}
     ORDER BY m.id
@@ -169,7 +169,8 @@ WITH ask AS (
 SELECT mailbox_id, mail_id, day, k, claimed_at, recipient_id, recipient, recipient_name, cooldown_ms FROM claim
 """
 # The day is a parameter, so that the planner sees only its partitions, and is held to the database's day all the same. The clock
-# stands above the counts of what was locked, so it is read after the last lock.
+# stands above the counts of what was locked, so it is read after the last lock. The fleet and the worker are read apart: as two
+# more tables of the join they cost the planner a sixth of the statement.
 
 
 _DAY = text("SELECT fleet_day() AS day")

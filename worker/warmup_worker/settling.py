@@ -77,12 +77,11 @@ WITH given AS (
     SELECT id FROM mailboxes WHERE id = ANY (CAST(:mailboxes AS bigint[])) ORDER BY id FOR UPDATE
 ), ended AS MATERIALIZED (
     SELECT g.*, l.state AS before, clock_timestamp() - make_interval(secs => g.dot_age) AS dot_at
-    FROM given g
-    JOIN mails l ON l.day = :day AND l.id = g.id AND l.mailbox_id = g.mailbox_id
-    WHERE (SELECT count(*) FROM locked) >= 0 AND l.id = ANY (CAST(:mails AS bigint[]))
-      AND l.incarnation = :incarnation AND (l.state = 'intent' OR l.state = 'in_doubt' AND g.state <> 'in_doubt')
-    ORDER BY l.mailbox_id, l.id
-    FOR UPDATE OF l
+    FROM given g CROSS JOIN LATERAL (
+        SELECT l.mailbox_id, l.state FROM mails l WHERE l.day = :day AND l.id = g.id AND l.incarnation = :incarnation FOR UPDATE
+    ) l
+    WHERE (SELECT count(*) FROM locked) >= 0 AND l.mailbox_id = g.mailbox_id
+      AND (l.state = 'intent' OR l.state = 'in_doubt' AND g.state <> 'in_doubt')
 ), counted AS (
     UPDATE quotas q SET spent = q.spent - d.failed, failed = q.failed + d.failed, sent = q.sent + d.sent,
         in_doubt = q.in_doubt + d.doubted - d.cleared
@@ -105,8 +104,9 @@ UPDATE mails l SET state = e.state, settled_at = clock_timestamp(), dot_at = e.d
 FROM ended e WHERE l.day = :day AND l.id = e.id AND l.id = ANY (CAST(:mails AS bigint[]))
 RETURNING l.day, l.id
 """)  # noqa: S608 - our own text
-# The ids stand there as values too: a day's partition is new each day, and what the planner knows of it may be that it was empty;
-# it then read the whole day for each batch, and compared each of its mails with each outcome.
+# A day's partition is new each day, and what the planner knows of it may be that it was empty. So each mail is looked up by its
+# id, LATERAL, and the ids stand in the UPDATE as values too: it read the whole day for each batch, and compared each of its mails
+# with each outcome, which it did with those of the batch as well. The rows' mailboxes are locked, so no order of theirs matters.
 
 
 async def settle(

@@ -4,7 +4,7 @@ PostgreSQL is asked for its plans with 200,000 mailboxes and 98 partitions a tab
 a plan sees the few partitions of its days. Planning over all partitions once cost 18 ms a statement, ten times the rest.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -59,9 +59,8 @@ async def test_why_a_claim_was_refused(planner: Planner) -> None:
     )  # the last three days, those made ahead, the default
 
 
-async def test_outcomes_find_their_mails_though_the_day_was_empty_when_it_was_last_looked_at(
-    engine: AsyncEngine, database_url: str
-) -> None:
+@pytest.fixture
+async def filled_since(engine: AsyncEngine, database_url: str) -> AsyncIterator[Planner]:
     """A day's partition is new each day: to the planner it is empty until PostgreSQL analyses it again."""
     async with engine.begin() as connection:
         await fleet.own(
@@ -87,14 +86,32 @@ async def test_outcomes_find_their_mails_though_the_day_was_empty_when_it_was_la
                 " settled_at) SELECT fleet_day(), n, n, 1, 0, 'sent', 1, 1, 1, now(), now() FROM generate_series(1, 20000) n"
             )
         )
-        outcomes = [Outcome(n, day, n, MailState.SENT, "dot", "250 ok", 0) for n in range(1, 50)]
-        plans = await Planner(one, connection, day).plans(settling.settle(connection, 1, outcomes))
+        yield Planner(one, connection, day)
         await connection.rollback()
     await one.dispose()
-    today = partitions.name_of("mails", day)
-    found = [how for plan in plans for name, how in plan.conditions if name == today]
+
+
+async def never_the_whole_day(planner: Planner, work: Awaitable[object], condition: str) -> None:
+    today = partitions.name_of("mails", planner.day)
+    found = [how for plan in await planner.plans(work) for name, how in plan.conditions if name == today]
     assert found
-    assert all("(id = " in how for how in found), "never the whole day"
+    assert all(condition in how for how in found), found
+
+
+async def test_outcomes_find_their_mails_though_the_day_was_empty_when_it_was_last_looked_at(
+    filled_since: Planner,
+) -> None:
+    outcomes = [Outcome(n, filled_since.day, n, MailState.SENT, "dot", "250 ok", 0) for n in range(1, 50)]
+    settle = settling.settle(filled_since.connection, 1, outcomes)
+    await never_the_whole_day(filled_since, settle, "(id = ")
+
+
+async def test_threads_are_found_though_the_day_was_empty_when_it_was_last_looked_at(
+    filled_since: Planner,
+) -> None:
+    pairs = [(n, n + 1) for n in range(1, 50)]
+    find = answering.find(filled_since.connection, filled_since.day, pairs)
+    await never_the_whole_day(filled_since, find, "(mailbox_id = ")
 
 
 async def test_outcomes_see_their_mails_and_their_day(planner: Planner) -> None:
