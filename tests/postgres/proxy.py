@@ -1,7 +1,8 @@
 """A TCP proxy before a PostgreSQL that can lose the reply to a COMMIT, be slow, or fall silent without hanging up.
 
-It knows just enough of the protocol: a client of ours begins and commits with plain queries, so the text of a transaction can be
-read as it passes. Runs on the test's own event loop. Only for connections without TLS.
+It knows just enough of the protocol: a client of ours begins and commits with plain queries, or sends one statement alone, which
+is committed at its Sync. So the text of a transaction can be read as it passes. Runs on the test's own event loop. Only for
+connections without TLS.
 """
 
 import asyncio
@@ -11,20 +12,22 @@ from typing import Self
 
 from sqlalchemy.engine import make_url
 
+_SYNC = b"S\x00\x00\x00\x04"
+
 
 class _Link:
     """One connection: what it has sent since its last BEGIN, and its two ends."""
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.client, self.server = client, server
-        self.transaction = b""
+        self.transaction, self.begun = b"", False
         self.loses = False
         self.passing = asyncio.Event()
         self.passing.set()
 
 
 class Proxy:
-    """``loses(text)`` is asked at each COMMIT, with all that its transaction sent: True cuts the line instead of the reply."""
+    """``loses(text)`` is asked at each commit, with all that its transaction sent: True cuts the line instead of the reply."""
 
     def __init__(self, url: str) -> None:
         self._direct = make_url(url)
@@ -78,11 +81,11 @@ class Proxy:
             await link.passing.wait()
             await asyncio.sleep(self.delay)
             link.transaction += data
-            if b"COMMIT" in data:
+            if b"COMMIT" in data or (not link.begun and data.endswith(_SYNC)):
                 link.loses = self.loses(link.transaction.decode(errors="replace"))
-                link.transaction = b""
+                link.transaction, link.begun = b"", False
             elif b"BEGIN" in data or b"ROLLBACK" in data:
-                link.transaction = data
+                link.transaction, link.begun = data, b"BEGIN" in data
             link.server.write(data)
 
     async def _answer(self, link: _Link, reader: asyncio.StreamReader) -> None:

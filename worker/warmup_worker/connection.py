@@ -7,9 +7,12 @@ readings of the shard, which come in short pieces, take turns. One connection su
 Fails: ``Unreachable`` with the reason, ``Rejected`` for data that the database will never take; a mistake of ours (a misused
 result, a wrong argument) is neither and comes through.
 
-What is sent for every batch of mails goes by ``direct`` and ``rows``: the statement as it is, to the driver. The way through
-SQLAlchemy's compiler, cursors and rows takes three times the CPU. It is a transaction all the same, though one statement is one
-by itself: a worker that gives up or dies before COMMIT leaves nothing, however long its statement waited for a lock.
+What is sent for every batch of mails goes by ``direct`` or ``alone`` and ``rows``: the statement as it is, to the driver. The
+way through SQLAlchemy's compiler, cursors and rows takes three times the CPU. What a statement takes and brings the driver asks
+once a connection; from then on it goes out with its values at once. It has no name and is parsed each time, so poolers do not
+matter; and migrations only add, so what it brings stays as it was. A claim is a transaction all the same: a worker that gives up
+or dies before COMMIT leaves nothing, however long its statement waited for a lock. Outcomes and reservations go ``alone``: an
+outcome is as true later, and may be written twice; tokens that nobody took are lost.
 """
 
 import asyncio
@@ -40,9 +43,10 @@ class Rejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Direct:
-    """The driver's own connection, in a transaction of the driver's."""
+    """The driver's own connection, and the statements that it ``knows``."""
 
     driver: Any
+    knows: dict[Any, Any]
 
 
 Connected = AsyncConnection | Direct
@@ -84,22 +88,33 @@ class Database:
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[Direct]:
         """One transaction within the statement timeout, for ``rows`` only: begun and committed by the driver too."""
+        async with self.alone() as connection:
+            transaction = connection.driver.transaction()
+            await transaction.start()  # fails where the server has ended the session meanwhile
+            try:
+                yield connection
+            except BaseException as error:
+                if _of_the_statement(error):
+                    await transaction.rollback()
+                raise
+            await transaction.commit()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Direct]:
+        """Statements by ``rows`` within the statement timeout, each a transaction by itself: one round trip instead of three.
+
+        For what may be committed though its worker has given up on it meanwhile, or died.
+        """
         async with self._turn(None):
             pooled = await self._engine.raw_connection()
             driver: Any = pooled.driver_connection
             sound = False
             try:
-                transaction = driver.transaction()  # fails where the server has ended the session meanwhile
-                await transaction.start()
-                try:
-                    yield Direct(driver)
-                except BaseException as error:
-                    if (database.sqlstate(error) or "")[:2] in _OF_THE_STATEMENT:
-                        await transaction.rollback()
-                        sound = True
-                    raise
-                await transaction.commit()
+                yield Direct(driver, pooled.info)
                 sound = True
+            except BaseException as error:
+                sound = _of_the_statement(error)
+                raise
             finally:
                 if sound:
                     pooled.close()
@@ -163,25 +178,34 @@ class Database:
 async def rows(
     connection: Connected, statement: TextClause, values: Mapping[str, Any] = MappingProxyType({})
 ) -> Sequence[asyncpg.Record]:
-    """The rows of a statement, by the driver itself, within the transaction of ``connection``. Raises what the driver raises."""
-    driver: Any
-    if isinstance(connection, Direct):
-        driver = connection.driver
-    else:
-        driver = (await connection.get_raw_connection()).driver_connection
-        if not driver.is_in_transaction():
-            # SQLAlchemy begins with the first statement that it sends itself.
-            await connection.execute(_BEGIN)
+    """The rows of a statement, by the driver itself, within the transaction of ``connection`` if it has one. Raises what the
+    driver raises."""
     sql, names = _compiled(statement)
-    found: Sequence[asyncpg.Record] = await driver.fetch(sql, *[values[name] for name in names])
+    arguments = [values[name] for name in names]
+    if isinstance(connection, Direct):
+        if sql not in connection.knows:
+            connection.knows[sql] = await connection.driver.prepare(sql, name=_UNNAMED)
+        found: Sequence[asyncpg.Record] = await connection.knows[sql].fetch(*arguments)
+        return found
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    if not driver.is_in_transaction():
+        # SQLAlchemy begins with the first statement that it sends itself.
+        await connection.execute(_BEGIN)
+    found = await driver.fetch(sql, *arguments)
     return found
 
 
 _BEGIN = text("SELECT")
+_UNNAMED = ""
+"""A name would make the driver send the statement once and then rely on the session."""
 _OF_THE_STATEMENT = {"22", "23", "40", "42", "55"}
 """Classes of SQLSTATE that leave the connection as good as it was."""
 _CLOSE_SECONDS = 2.0
 """For a statement that nobody waits for to hear that it is to end."""
+
+
+def _of_the_statement(error: BaseException) -> bool:
+    return (database.sqlstate(error) or "")[:2] in _OF_THE_STATEMENT
 
 
 @lru_cache

@@ -213,5 +213,5 @@ class Limits:
         return reservation
 
     async def _ask(self, wanted: int, version: int) -> Reservation | None:
-        async with self._database.direct() as connection:
+        async with self._database.alone() as connection:
             return await limiting.reserve(connection, self.buckets, wanted, version)

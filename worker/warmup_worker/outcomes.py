@@ -138,7 +138,7 @@ class Outcomes:
 
     async def _write(self, outcomes: Sequence[Outcome]) -> None:
         assert self._lease.identity is not None
-        async with self._database.direct() as connection:
+        async with self._database.alone() as connection:
             await settling.settle(connection, self._lease.identity.incarnation, outcomes)
         for outcome in outcomes:
             self._metrics.mails.labels(outcome.state.value).inc()

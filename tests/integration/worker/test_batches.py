@@ -2,23 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
-import asyncpg
 import pytest
 from sqlalchemy import text
 
 from tests.integration.worker.fleet import PATIENT, QUICK, Fleet
 from tests.waiting import broken, cancelled, minding, until
-from warmup_core.connections import MOST
-from warmup_core.database import Unreachable
 from warmup_core.types import MailState
 from warmup_worker import claiming
 from warmup_worker.batches import Claims
 from warmup_worker.claiming import Ask, Claim, NotClaimed, Refusal
 from warmup_worker.clock import DatabaseClock, boottime
-from warmup_worker.connection import Database, Rejected, rows
+from warmup_worker.connection import Database, Rejected
 from warmup_worker.halving import in_halves
 from warmup_worker.lease import Lease
 from warmup_worker.limits import Limits
@@ -248,23 +245,6 @@ async def test_whoever_waits_when_the_worker_stops_is_refused_however_many_they_
     assert all(isinstance(it, NotClaimed) and it.reason is Refusal.STOPPING for it in answers)
 
 
-async def test_a_connection_that_ended_before_its_rollback_is_not_lent_again(
-    fleet: Fleet, worker_database: Database
-) -> None:
-    async def refused_and_cut_off() -> None:
-        async with worker_database.direct() as connection:
-            (row,) = await rows(connection, text("SELECT pg_backend_pid() AS pid"))
-            await fleet.execute("SELECT pg_terminate_backend(:pid)", pid=row["pid"])
-            await until(connection.driver.is_closed, "its end")
-            raise asyncpg.DivisionByZeroError("what the database said before it went")
-
-    with pytest.raises(Unreachable):
-        await refused_and_cut_off()
-    async with worker_database.direct() as connection:
-        (row,) = await rows(connection, text("SELECT 1 AS one"))
-    assert row["one"] == 1
-
-
 async def test_halving_finds_each_bad_row_and_writes_all_others() -> None:
     written: list[int] = []
     aside: list[int] = []
@@ -278,18 +258,3 @@ async def test_halving_finds_each_bad_row_and_writes_all_others() -> None:
     await in_halves(list(range(10)), write, lambda one, _: aside.append(one))
     assert sorted(written) == [0, 1, 2, 4, 5, 6, 8, 9]
     assert aside == [3, 7]
-
-
-async def test_sessions_that_the_server_ends_between_batches_are_never_missed(
-    worker_database: Database, fleet: Fleet
-) -> None:
-    """F22: each takes its place in the pool along, unless it is given back; the pool has few."""
-    for _ in range(3 * MOST):
-        async with worker_database.direct() as connection:
-            (row,) = await rows(connection, text("SELECT pg_backend_pid() AS pid"))
-        await fleet.execute("SELECT pg_terminate_backend(:pid, 5000)", pid=row["pid"])
-        with suppress(Unreachable):
-            async with worker_database.direct() as connection:
-                await rows(connection, text("SELECT 1"))
-    async with worker_database.direct() as connection:
-        assert await rows(connection, text("SELECT 1"))
