@@ -220,23 +220,6 @@ async def test_heartbeats_wait_for_no_other_work(fleet: Fleet) -> None:
         await beats(worker.lease, 3)
 
 
-async def test_settings_that_cannot_be_read_are_told_once_and_the_last_good_ones_stay(
-    fleet: Fleet, caplog: pytest.LogCaptureFixture
-) -> None:
-    await fleet.start()
-    async with fleet.worker() as worker:
-        await until(lambda: worker.lease.orders, "the first heartbeat")
-        await fleet.execute(
-            "UPDATE fleet SET settings = settings || '{\"reply_percent\": -1}', settings_version = settings_version + 1"
-        )
-        await until(lambda: "cannot be read" in caplog.text, "the fault is told")
-        await beats(worker.lease, 3)
-        orders = worker.lease.orders
-    assert orders is not None
-    assert orders.settings.reply_percent == EAGER.reply_percent
-    assert caplog.text.count("the fleet's settings cannot be read") == 1
-
-
 async def test_a_fleet_that_is_made_in_the_middle_of_a_heartbeat_is_followed_from_the_next_one_on(
     fleet: Fleet,
 ) -> None:
