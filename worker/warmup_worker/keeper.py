@@ -46,6 +46,11 @@ times what that reading took, so that all workers together ask the database for 
 T = TypeVar("T")
 
 
+def rest_of_the_pool(took: float) -> float:
+    """Seconds for which a pool that took so many to read is not read again while changes go on. Pure."""
+    return max(_POOL_SECONDS, _POOL_TIMES * took)
+
+
 async def _slices(items: Sequence[T], length: int = 1000) -> AsyncIterator[Sequence[T]]:
     """What concerns many mailboxes, in pieces of some milliseconds; in between heartbeats and sends have their turn."""
     for start in range(0, len(items), length):
@@ -112,7 +117,7 @@ class Keeper:
         """What the last whole reading was of."""
         self._seen_until: datetime | None = None
         self._read_at = self._pool_read_at = self._long_look_at = -float("inf")
-        self._pool_rests = _POOL_SECONDS
+        self._pool_rests = rest_of_the_pool(0.0)
         self._pool_of: _Reading | None = None
         self._trouble: str | None = None
         self._paused_until: datetime | None = None
@@ -260,4 +265,4 @@ class Keeper:
             members = await roster.pool(connection)
         self.pool = await asyncio.to_thread(Pool, members)
         self._pool_of, self._pool_read_at = found, boottime()
-        self._pool_rests = max(_POOL_SECONDS, _POOL_TIMES * (self._pool_read_at - began))
+        self._pool_rests = rest_of_the_pool(self._pool_read_at - began)

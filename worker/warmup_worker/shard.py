@@ -71,7 +71,7 @@ class Shard:
         """
         taken: list[Mailbox] = []
         for row in rows:
-            mailbox_id, limited = row.id, False
+            mailbox_id, waits_on = row.id, False
             mailbox = self.mailboxes.get(mailbox_id)
             if mailbox is None:
                 mailbox = self.mailboxes[mailbox_id] = Mailbox(row)
@@ -80,8 +80,7 @@ class Shard:
                 self.look_again.add(mailbox_id)
                 continue
             else:
-                limited = not anew and mailbox.standing is Standing.LIMITED and mailbox.wakes_at > now
-                limited = limited and not mailbox.changed_since(row.enrolment) and row.spent < row.quota
+                waits_on = not anew and self._waits_on(mailbox, row, now)
                 self._tally.remove(mailbox)
                 mailbox.configure(row)
                 mailbox.count(row)
@@ -90,10 +89,16 @@ class Shard:
                 self._stand(mailbox, Standing.ELSEWHERE)
             else:
                 self.look_again.discard(mailbox_id)
-                if not limited:
+                if not waits_on:
                     self.place(mailbox, now)
             taken.append(mailbox)
         self._tally.add_all(taken)
+
+    @staticmethod
+    def _waits_on(mailbox: Mailbox, row: MailboxRow, now: float) -> bool:
+        """Whether it waits for a limit and this row, read meanwhile, changes nothing about that."""
+        waits = mailbox.standing is Standing.LIMITED and mailbox.wakes_at > now
+        return waits and row.spent < row.quota and not mailbox.changed_since(row.enrolment)
 
     def knows(self, change: Change) -> bool:
         """Whether memory has this change already: as it was read, or gone."""
