@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.postgres.judge import judge
 from tests.postgres.server import Postgres
-from warmup_core import database
 
 WITH_NODE = ("tests/end_to_end/", "tests/integration/cluster/test_node.py")
 
@@ -36,7 +36,7 @@ async def database_url(postgres: Postgres) -> str:
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     """An engine on this test's database."""
-    made = database.create_engine(database.parse_url(database_url), pool_size=5, statement_seconds=30)
+    made = judge(database_url, pool_size=5)
     yield made
     await made.dispose()
 

@@ -25,7 +25,8 @@ from sqlalchemy.engine import URL
 
 from tests.cluster import steps
 from tests.ports import free_port
-from warmup_core import database, schema
+from tests.postgres.judge import judge
+from warmup_core import schema
 
 _WITH_PASSWORD = 'host all "/^locked_" 127.0.0.1/32 scram-sha-256'
 """Users named locked_... have to give their password; all others are trusted."""
@@ -125,9 +126,7 @@ class Postgres:
         """A new database with the schema in it, copied from a template; returns its URL."""
         if self._template is None:
             self._template = await self.create_empty("template")
-            engine = database.create_engine(
-                database.parse_url(self.url(self._template)), pool_size=1, statement_seconds=30
-            )
+            engine = judge(self.url(self._template))
             try:
                 await schema.upgrade(engine)
             finally:

@@ -33,6 +33,7 @@ from tests.integration.fleet.client import Client, ClientError
 from tests.integration.fleet.crew import Crew
 from tests.integration.fleet.scene import enrol
 from tests.integration.worker.fleet import about_noon
+from tests.postgres.judge import judge
 from tests.postgres.server import Postgres
 from tests.waiting import until
 from warmup_core import database, partitions
@@ -85,7 +86,7 @@ class World:
 async def template(postgres: Postgres) -> str:
     """Make the database that every life begins with; its name."""
     url = database.parse_url(await postgres.create())
-    engine = database.create_engine(url, pool_size=1, statement_seconds=30)
+    engine = judge(url)
     try:
         await enrol(engine, 9)
         await partitions.upkeep(engine.begin, datetime.now(UTC).date(), 90)
@@ -169,9 +170,7 @@ class Life:
             self.directory.mkdir()
             name = await self._world.postgres.create_empty("life", self._world.template)
             self.url = self._world.postgres.url(name)
-            self.engine = database.create_engine(
-                database.parse_url(self.url), pool_size=1, statement_seconds=30
-            )
+            self.engine = judge(self.url)
             stack.push_async_callback(self.engine.dispose)
             await self._world.client.post("/api/v1/namespaces", {"metadata": {"name": self.namespace}})
             for name, key, value in ("main-database", "url", self.url), ("main-keys", "keys", new_key("k1")):

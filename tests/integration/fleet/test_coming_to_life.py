@@ -11,9 +11,9 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.proxy import Exchange, Proxy, Reply
 from tests.integration.fleet.scene import FLEETS, Json, Scene, count_of, enrol, live, silence
 from tests.integration.worker.fleet import about_noon
+from tests.postgres.judge import judge
 from tests.postgres.server import Postgres
 from tests.waiting import until
-from warmup_core import database
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ async def elsewhere(
     """Another namespace, and another database."""
     name, url = f"{scene.namespace}-too", await postgres.create()
     control_plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-    engine = database.create_engine(database.parse_url(url), pool_size=1, statement_seconds=30)
+    engine = judge(url)
     yield Scene(control_plane, name, scene.rights, scene.directory, url), engine
     await engine.dispose()
     control_plane.request("DELETE", f"/api/v1/namespaces/{name}")

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.fleet.scene import enrol
+from tests.postgres.judge import judge
 from tests.postgres.server import Postgres
 from tests.unit.operator_rules.test_decision import SPEC
 from tests.waiting import until
@@ -49,7 +50,7 @@ async def test_mailboxes_are_counted_again_where_some_have_come_or_gone_and_not_
 async def test_a_migration_may_take_longer_than_a_look_and_than_a_looks_statement(postgres: Postgres) -> None:
     name = await postgres.create_empty()
     url = database.parse_url(postgres.url(name))
-    engine = database.create_engine(url, pool_size=1, statement_seconds=30)
+    engine = judge(url)
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE let_go ()"))
         await connection.execute(

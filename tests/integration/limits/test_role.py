@@ -5,6 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.postgres.judge import judge
 from tests.postgres.server import Postgres
 from warmup_core import database, schema
 
@@ -20,7 +21,7 @@ async def test_a_role_with_the_grants_of_before_is_given_the_buckets(
     async with engine.begin() as connection:
         await schema.grant_worker(connection, role)
     url = database.parse_url(postgres.url(str(engine.url.database), role))
-    restricted = database.create_engine(url, pool_size=1, statement_seconds=5)
+    restricted = judge(url)
     async with restricted.begin() as connection:
         await connection.execute(text("INSERT INTO rate_limits (scope) VALUES ('fleet/minute')"))
         await connection.execute(text("UPDATE rate_limits SET tat = clock_timestamp()"))

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.plans.planner import MAILBOXES, Planner
 from tests.integration.worker.fleet import about_noon
+from tests.postgres.judge import judge
 from tests.postgres.server import Postgres
-from warmup_core import database, partitions
+from warmup_core import partitions
 
 _ROWS = [
     "SET LOCAL session_replication_role = replica",  # the rows are right: no foreign key is looked up
@@ -30,7 +31,7 @@ _ROWS = [
 
 
 async def _fill(url: str) -> None:
-    engine = database.create_engine(database.parse_url(url), pool_size=1, statement_seconds=120)
+    engine = judge(url)
     async with engine.begin() as connection:
         await connection.execute(
             text(
@@ -64,9 +65,7 @@ def large_url(postgres: Postgres) -> str:
 
 @pytest.fixture
 async def planner(large_url: str) -> AsyncIterator[Planner]:
-    engine: AsyncEngine = database.create_engine(
-        database.parse_url(large_url), pool_size=1, statement_seconds=60
-    )
+    engine: AsyncEngine = judge(large_url)
     async with engine.connect() as connection:
         day = await connection.scalar(text("SELECT fleet_day()"))
         yield Planner(engine, connection, day)

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.plans.planner import MAILBOXES, Planned, Planner
 from tests.integration.worker.fleet import about_noon
-from warmup_core import database, fleet, partitions, planning
+from tests.postgres.judge import judge
+from warmup_core import fleet, partitions, planning
 from warmup_core.limits import Kind, limit
 from warmup_core.settings import FleetSettings
 from warmup_core.types import MailState
@@ -74,7 +75,7 @@ async def filled_since(engine: AsyncEngine, database_url: str) -> AsyncIterator[
         )
         day = await connection.scalar(text("SELECT fleet_day()"))
     await partitions.upkeep(engine.begin, day, 90)
-    one = database.create_engine(database.parse_url(database_url), pool_size=1, statement_seconds=60)
+    one = judge(database_url)
     async with one.connect() as connection:
         await (await connection.execution_options(isolation_level="AUTOCOMMIT")).execute(
             text("VACUUM ANALYZE mails")

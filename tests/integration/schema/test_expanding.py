@@ -15,6 +15,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.postgres.judge import judge
 from tests.postgres.server import Postgres
 from warmup_core import database, schema
 
@@ -165,7 +166,7 @@ def _step_by_step(connection: Connection) -> list[str]:
 
 async def test_every_migration_leaves_what_the_release_before_relies_on(postgres: Postgres) -> None:
     url = database.parse_url(postgres.url(await postgres.create_empty()))
-    empty = database.create_engine(url, pool_size=1, statement_seconds=30)
+    empty = judge(url)
     try:
         async with empty.begin() as connection:
             assert await connection.run_sync(_step_by_step) == []

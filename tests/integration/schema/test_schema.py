@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.worker.fleet import as_database
+from tests.postgres.judge import judge
 from tests.postgres.server import Postgres
 from tests.waiting import until
 from warmup_core import database, partitions, schema
@@ -49,7 +50,7 @@ def test_the_revisions_are_those_that_alembic_finds() -> None:
 
 async def test_two_upgrades_at_once_never_both_migrate(postgres: Postgres) -> None:
     url = database.parse_url(postgres.url(await postgres.create_empty()))
-    engines = [database.create_engine(url, pool_size=1, statement_seconds=30) for _ in range(2)]
+    engines = [judge(url) for _ in range(2)]
     results = await asyncio.gather(*(schema.upgrade(engine) for engine in engines), return_exceptions=True)
     found = [result.found for result in results if isinstance(result, schema.SchemaVersion)]
     busy = [result for result in results if isinstance(result, schema.SchemaBusy)]
@@ -160,7 +161,7 @@ async def test_a_workers_role_can_work_and_nothing_else(postgres: Postgres, engi
     async with engine.begin() as connection:
         await schema.grant_worker(connection, role)
     url = database.parse_url(postgres.url(str(engine.url.database), role))
-    restricted = database.create_engine(url, pool_size=1, statement_seconds=5)
+    restricted = judge(url)
     async with restricted.begin() as connection:
         await connection.execute(text("UPDATE mailboxes SET not_before = now()"))
         await connection.execute(text("SELECT * FROM v_quota_today"))

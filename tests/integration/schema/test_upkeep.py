@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.postgres.judge import judge
 from tests.waiting import until
-from warmup_core import database, partitions
+from warmup_core import partitions
 from warmup_core.partitions import DAYS_AHEAD, PARTITIONED, name_of
 from warmup_core.upkeep import Upkeeper
 
@@ -52,7 +53,7 @@ class World:
 
     def _begin(self) -> AsyncEngine:
         self.upkeeps += 1
-        return database.create_engine(self.url, pool_size=1, statement_seconds=30)
+        return judge(self.url)
 
     async def look(self, day: date = TODAY, patience: float = 20) -> int:
         await self.upkeeper.keep(day, 90, patience)

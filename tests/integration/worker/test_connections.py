@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.worker.fleet import EAGER, UNHURRIED, Fleet
+from tests.postgres.judge import judge
 from tests.postgres.server import Postgres
 from tests.submission.server import Submission
 from tests.waiting import until
@@ -23,8 +24,8 @@ ROLE = "small_worker"
 
 @pytest.fixture(scope="module")
 def small_postgres() -> Iterator[Postgres]:
-    """A server of 112 connections, 3 of them kept for superusers."""
-    with Postgres(options=["fsync=off", "max_connections=112"]) as server:
+    """A server of 52 connections, 3 of them kept for superusers."""
+    with Postgres(options=["fsync=off", "max_connections=52"]) as server:
         yield server
 
 
@@ -32,7 +33,7 @@ def small_postgres() -> Iterator[Postgres]:
 async def small(small_postgres: Postgres, submission: Submission, tmp_path: Path) -> AsyncIterator[Fleet]:
     """A fleet whose workers log in with a role of their own, which the server counts."""
     url = await small_postgres.create()
-    engine: AsyncEngine = database.create_engine(database.parse_url(url), pool_size=1, statement_seconds=30)
+    engine: AsyncEngine = judge(url)
     async with engine.begin() as connection:
         await connection.exec_driver_sql(
             f"DO $$ BEGIN CREATE ROLE {ROLE} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
@@ -52,8 +53,8 @@ async def held(fleet: Fleet) -> int:
 
 
 async def test_many_workers_at_once_all_come_in_and_stay_within_the_budget(small: Fleet) -> None:
-    """A hundred with the connections that each would like are 300; the server has room for 108 beside the test's own."""
-    count, budget = 100, 100 + APART
+    """Forty with the connections that each would like are 120; the server has room for 48 beside the test's own."""
+    count, budget = 40, 40 + APART
     settings = {"max_connections": budget, "emails_per_mailbox_per_day": 1}
     await small.start(EAGER.model_copy(update=settings), workers=count)
     await small.enrol(count)

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.worker.fleet import EAGER, Fleet
+from tests.postgres.judge import judge
 from tests.postgres.server import Postgres
 from tests.submission.server import Submission
 from tests.waiting import until
-from warmup_core import database
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,7 @@ async def cramped(small_disk: Path, submission: Submission, tmp_path: Path) -> A
         small_disk, ["fsync=off", "max_connections=20", "wal_recycle=off", "min_wal_size=32MB"]
     ) as server:
         url = await server.create()
-        engine: AsyncEngine = database.create_engine(
-            database.parse_url(url), pool_size=1, statement_seconds=30
-        )
+        engine: AsyncEngine = judge(url)
         ca_file = tmp_path / "ca.crt"
         ca_file.write_bytes(submission.authority.pem)
         yield Fleet(engine, url, submission, ca_file)

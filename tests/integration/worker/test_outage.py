@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.worker.fleet import PATIENT, Fleet
+from tests.postgres.judge import judge
 from tests.postgres.server import Postgres
 from tests.submission import faults
 from tests.submission.faults import Step
@@ -30,7 +31,7 @@ async def outage_fleet(
     own_postgres: Postgres, submission: Submission, tmp_path: Path
 ) -> AsyncIterator[Fleet]:
     url = await own_postgres.create()
-    engine: AsyncEngine = database.create_engine(database.parse_url(url), pool_size=3, statement_seconds=30)
+    engine: AsyncEngine = judge(url, pool_size=3)
     ca_file = tmp_path / "ca.crt"
     ca_file.write_bytes(submission.authority.pem)
     yield Fleet(engine, url, submission, ca_file)
