@@ -80,7 +80,8 @@ class Submission:
         self._servers: list[asyncio.Server] = []
 
     async def __aenter__(self) -> Self:
-        context = self.identity.context()
+        context = self.tls = self.identity.context()
+        """What the next connection's TLS is like; tests may change it."""
         if not self.tickets:  # TLS sessions that nobody can resume
             context.num_tickets = 0
         loop = asyncio.get_running_loop()

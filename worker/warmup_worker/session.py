@@ -138,6 +138,8 @@ class Session:
             if session is not None:
                 session.close()
             phase = watch.end()
+            if phase == "tls" and isinstance(error, OSError) and isinstance(context, Trust):
+                context.forget(server.host)
             reason = str(error) if isinstance(error, (Forbidden, ServerRefused)) else describe(error)
             untrusted = isinstance(error, ssl.SSLCertVerificationError)
             raise NotConnected(phase, readable(redact(reason)), certificate=untrusted) from None
@@ -149,7 +151,7 @@ class Session:
     def _remember(self, host: str, context: ssl.SSLContext) -> None:
         """Let the next connection to this host resume what this one verified."""
         if isinstance(context, Trust) and (secured := self.connection.secured) is not None:
-            context.remember(host, secured)
+            context.remember(host, secured, self.connection.group)
 
     def said(self, reply: Reply) -> str:
         """A reply in one line, without what we logged in with."""

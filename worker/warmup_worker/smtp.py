@@ -136,6 +136,11 @@ class Connection(asyncio.Protocol):
         """TLS as it was agreed on; None in clear text."""
         return self._tls.secured if self._tls is not None and self._tls.agreed else None
 
+    @property
+    def group(self) -> int | None:
+        """In which group keys were exchanged, as ``Tls.group``."""
+        return self._tls.group if self._tls is not None else None
+
     async def reply(self) -> Reply:
         """The next reply. Raises Lost, OutOfStep."""
         while not self._replies:

@@ -11,6 +11,9 @@ from contextlib import suppress
 
 _RECORD = 16 * 1024
 """Octets: the longest that one record holds (RFC 8446 section 5.1)."""
+_HELLO = 256
+"""Octets of a server's first words that are kept: the number of its group comes early."""
+_HANDSHAKE, _SERVER_HELLO, _KEY_SHARE = 22, 2, 51
 
 
 class Tls:
@@ -20,14 +23,21 @@ class Tls:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.secured = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self.agreed = self.ended = False
+        self._hello = b""
         self._shake_hands()
 
     def receive(self, octets: bytes) -> bytes:
         """What the server says by these octets; nothing while hands are shaken."""
         self._incoming.write(octets)
         if not self.agreed:
+            self._hello = self._hello or octets[:_HELLO]
             self._shake_hands()
         return self._read() if self.agreed else b""
+
+    @property
+    def group(self) -> int | None:
+        """The group in which the server has answered; None where its first octets do not tell (it speaks TLS 1.2, say)."""
+        return group_of(self._hello)
 
     def protect(self, octets: bytes) -> None:
         """Put octets for the server behind what is outgoing."""
@@ -52,3 +62,20 @@ class Tls:
                     break
                 said.append(part)
         return b"".join(said)
+
+
+def group_of(hello: bytes) -> int | None:
+    """The group of a ServerHello's key share (RFC 8446 sections 4.1.3 and 4.2.8), from the first octets of its record.
+
+    A HelloRetryRequest names the group in the same place. Python tells it from 3.15 on.
+    """
+    if len(hello) < 44 or (hello[0], hello[5]) != (_HANDSHAKE, _SERVER_HELLO):
+        return None
+    session = hello[43]
+    at = 44 + session + 2 + 1 + 2  # behind cipher, compression and the length of the extensions
+    while at + 6 <= len(hello):
+        kind, length = int.from_bytes(hello[at : at + 2]), int.from_bytes(hello[at + 2 : at + 4])
+        if kind == _KEY_SHARE:
+            return int.from_bytes(hello[at + 4 : at + 6])
+        at += 4 + length
+    return None

@@ -5,6 +5,10 @@ Making a context costs 20 ms, so it is made once and again when the file changes
 A session of a host whose certificate was verified is resumed by the next connections to that host (RFC 8446 section 2.2, as
 Postfix's client does): the server proves by it that it is the same one, which takes half of the handshake's CPU on both sides.
 Sessions are in memory only and belong to one context, so a changed file begins without any; no early data is ever sent.
+Who resumes offers the one group for keys in which that host answered the time before (key share prediction): of the usual offer
+a hybrid's key (ML-KEM) takes a third of the handshake's CPU, for nothing where the host does not know it, and a host that wants
+a group of which no key was sent costs a round trip. Who answers in a hybrid is offered all again. A failed handshake forgets
+the host.
 Fails: a file that is no PEM is refused at start; later the last good one stays. A server that resumes nothing is soon not asked.
 """
 
@@ -23,16 +27,19 @@ _REFUSALS: Final = 4
 """In a row: then a session is not offered again, and another is kept only once it was there for ``_STUBBORN_SECONDS``."""
 _STUBBORN_SECONDS: Final = 600.0
 _MOST_HOSTS: Final = 10_000
+_GROUPS: Final[dict[int, str]] = {0x17: "prime256v1", 0x18: "secp384r1", 0x1D: "X25519"}
+"""Groups by their number (RFC 8446 section 4.2.7) and OpenSSL's name, none of them a hybrid."""
 
 
 class _Session:
-    """A session of a host, since when it is kept and until when it serves, and how often in a row the server refused it."""
+    """A session of a host, in which group it was agreed on, since when it is kept and until when it serves, and how often in a
+    row the server refused it."""
 
-    __slots__ = ("refusals", "session", "since", "until")
+    __slots__ = ("group", "refusals", "session", "since", "until")
 
-    def __init__(self, session: ssl.SSLSession | None, now: float) -> None:
+    def __init__(self, session: ssl.SSLSession | None, group: int | None, now: float) -> None:
         lifetime = session.timeout if session is not None else _STUBBORN_SECONDS
-        self.session, self.since = session, now
+        self.session, self.group, self.since = session, group, now
         self.until = now + min(_LIFETIME_SECONDS, lifetime)
         self.refusals = 0
 
@@ -56,13 +63,16 @@ class Trust(ssl.SSLContext):
 
     sslobject_class = Secured
     _sessions: dict[str, _Session]
+    _extra: str | None
+    _offering: dict[int, "Trust"]
+    """Contexts as this one that offer one group alone; made when a host is known that answers in it."""
 
     @classmethod
     def of(cls, extra: str | None = None) -> "Trust":
         """The system's authorities and those of ``extra`` (PEM). Raises ssl.SSLError, ValueError."""
         usual = ssl.create_default_context()
         context = cls(ssl.PROTOCOL_TLS_CLIENT)
-        context._sessions = {}
+        context._sessions, context._offering, context._extra = {}, {}, extra
         context.verify_flags, context.options = usual.verify_flags, usual.options
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_default_certs()
@@ -82,14 +92,39 @@ class Trust(ssl.SSLContext):
         known = self._sessions.get(server_hostname) if isinstance(server_hostname, str) else None
         if known is not None and not known.serves(boottime()):
             known = None
-        begun: Any = super().wrap_bio(
-            incoming, outgoing, server_side, server_hostname, known.session if known is not None else session
-        )
+        begun: Any
+        if known is not None and known.group is not None and known.group in _GROUPS:
+            # A context's groups cannot be set back; a connection keeps those of the one that it begins with, and asks the one
+            # that it is given then for everything else.
+            narrow = self._in(known.group)
+            begun = super(Trust, narrow).wrap_bio(incoming, outgoing, server_side, server_hostname)
+            begun.context, begun.session = self, known.session
+        else:
+            begun = super().wrap_bio(
+                incoming,
+                outgoing,
+                server_side,
+                server_hostname,
+                known.session if known is not None else session,
+            )
         begun.offered = known
         return begun  # type: ignore[no-any-return]
 
-    def remember(self, host: str, secured: ssl.SSLObject) -> None:
-        """Keep the session of a verified connection, once the server has spoken inside TLS (tickets come with its words)."""
+    def _in(self, group: int) -> "Trust":
+        if group not in self._offering:
+            self._offering[group] = Trust.of(self._extra)
+            self._offering[group].set_ecdh_curve(_GROUPS[group])
+        return self._offering[group]
+
+    def forget(self, host: str) -> None:
+        """Begin anew with a host: something went wrong with what is known of it."""
+        self._sessions.pop(host, None)
+
+    def remember(self, host: str, secured: ssl.SSLObject, group: int | None) -> None:
+        """Keep the session of a verified connection, once the server has spoken inside TLS (tickets come with its words).
+
+        ``group``: in which keys were exchanged, where it is known.
+        """
         known = self._sessions.get(host)
         if known is not None:
             if secured.session_reused:
@@ -101,7 +136,7 @@ class Trust(ssl.SSLContext):
             return
         if len(self._sessions) >= _MOST_HOSTS:
             self._sessions.clear()
-        self._sessions[host] = _Session(secured.session, now)
+        self._sessions[host] = _Session(secured.session, group, now)
 
 
 def context(extra: str | None) -> Trust:

@@ -368,3 +368,23 @@ async def test_a_server_that_resumes_nothing_is_soon_not_asked(tmp_path: Path) -
             offered.append(secured.offered is not None)
             session.close()
     assert offered == [False, True, True, True, True, False, False, False]
+
+
+async def test_a_host_that_has_changed_the_group_it_answers_in_is_met_anew(tmp_path: Path) -> None:
+    """Who resumes offers one group only. A server set up anew may not take it: one connection fails, no further one does."""
+    async with Submission(derived(password_of)) as server:
+        (tmp_path / "ca.crt").write_bytes(server.authority.pem)
+        context = trusted_authorities(tmp_path / "ca.crt")()
+
+        async def group() -> int | None:
+            session = await open_session(server, context=context)
+            session.close()
+            return session.connection.group
+
+        server.tls.set_ecdh_curve("X25519")
+        assert [await group() for _ in range(2)] == [0x1D, 0x1D]
+        server.tls.set_ecdh_curve("prime256v1")
+        with pytest.raises(NotConnected) as failure:
+            await group()
+        assert failure.value.phase == "tls"
+        assert [await group() for _ in range(2)] == [0x17, 0x17]
