@@ -17,6 +17,7 @@ from warmup_core.limits import SECOND, Kind, Limit
 from warmup_worker.limits import scopes_of
 from warmup_worker.mailbox import Mailbox
 from warmup_worker.shard import Shard
+from warmup_worker.tally import Standing
 
 
 @dataclass
@@ -37,6 +38,8 @@ class Gates:
         self._inside: Counter[str] = Counter()
         self._aside: dict[str, OrderedDict[int, None]] = {}
         """Who waits, in the order of coming: who comes again, after a reading, keeps its place."""
+        self._called: dict[str, set[int]] = {}
+        """Who was brought back for a host's free places and has not come to ``admit`` yet: those places are taken."""
         self._shut: dict[str, _Shut] = {}
         self._openings: list[tuple[float, str]] = []
         self._scoped: Mapping[Kind, Limit] = {}
@@ -54,6 +57,8 @@ class Gates:
     def admit(self, mailbox: Mailbox, share: int) -> bool:
         """Let a due mailbox begin, counted at its host; or set it aside."""
         host = mailbox.enrolment.smtp_host
+        if (called := self._called.get(host)) is not None:
+            called.discard(mailbox.id)
         if self._inside[host] >= share:
             self._set_aside(mailbox, f"host/{host}", Kind.HOST)
             return False
@@ -87,7 +92,11 @@ class Gates:
     def open_due(self, now: float, share: int) -> None:
         """Bring back those who may try again: as many as a host has room for, one of each scope whose next token is due."""
         for key in [it for it in self._aside if it.startswith("host/")]:
-            self._bring_back(key, now, share - self._inside[key.removeprefix("host/")])
+            host = key.removeprefix("host/")
+            called = self._still_called(host)
+            called.update(self._bring_back(key, now, share - self._inside[host] - len(called)))
+            if called:
+                self._called[host] = called
         while self._openings and self._openings[0][0] <= now:
             at, scope = heapq.heappop(self._openings)
             shut = self._shut.get(scope)
@@ -108,6 +117,12 @@ class Gates:
         """When the first scope opens; None while none is shut."""
         return self._openings[0][0] if self._openings else None
 
+    def _still_called(self, host: str) -> set[int]:
+        """Those who may still come: others were dropped, paused or placed anew meanwhile."""
+        known = self._shard.mailboxes
+        called = self._called.pop(host, set())
+        return {it for it in called if it in known and known[it].standing is Standing.BEHIND}
+
     def _shut_for(self, mailbox: Mailbox) -> list[tuple[str, _Shut]]:
         """The scopes of this mailbox that are shut."""
         if not self._shut:
@@ -124,11 +139,13 @@ class Gates:
         self._shard.set_aside(mailbox, key, kind)
         self._aside.setdefault(key, OrderedDict())[mailbox.id] = None
 
-    def _bring_back(self, key: str, now: float, most: int) -> int:
-        """Wake the first ``most`` that still wait for this; returns how many there were."""
-        queue, woken = self._aside.get(key), 0
-        while queue and woken < most:
-            woken += self._shard.bring_back(queue.popitem(last=False)[0], key, now)
+    def _bring_back(self, key: str, now: float, most: int) -> list[int]:
+        """Wake the first ``most`` that still wait for this; returns who that was."""
+        queue, woken = self._aside.get(key), list[int]()
+        while queue and len(woken) < most:
+            mailbox_id, _ = queue.popitem(last=False)
+            if self._shard.bring_back(mailbox_id, key, now):
+                woken.append(mailbox_id)
         if not queue:
             self._aside.pop(key, None)
         return woken
