@@ -175,7 +175,26 @@ def _moved_back(pool: Pool, turn: Turn, place: int) -> int:
 
 
 def _written(pool: Pool, turn: Turn, place: int) -> int:
+    if _unconcerned(pool, turn, place):
+        return _moved(pool, turn, place)
     return _after(pool, turn, len(turn.mirrors), place)
+
+
+def _unconcerned(pool: Pool, turn: Turn, place: int) -> bool:
+    """Whether no exchange can change anything for this place: no pair that it or a mate, or a mate's mate, stands in costs
+    anything. Of most places that is true, and seen in a third of the time that asking each exchange takes.
+    """
+    if turn.rotation or not turn.mirrors:
+        return False
+    users, domains, size, shift = pool.users, pool.domains, len(pool.users), turn.shift
+    places = [place]
+    for mirror in reversed(turn.mirrors):
+        places += [(mirror - it) % size for it in places]
+    for it in places:
+        to = (it + shift) % size
+        if users[it] == users[to] or domains[it] == domains[to]:
+            return False
+    return True
 
 
 def _after(pool: Pool, turn: Turn, exchanges: int, place: int) -> int:
@@ -193,6 +212,8 @@ def _after(pool: Pool, turn: Turn, exchanges: int, place: int) -> int:
 def _writer(pool: Pool, turn: Turn, place: int) -> int:
     """Who writes to a place: each exchange leaves it with its writer or hands it to that one's mate."""
     found = _moved_back(pool, turn, place)
+    if _unconcerned(pool, turn, found):
+        return found
     for exchange, mirror in enumerate(turn.mirrors):
         mate = (mirror - found) % len(pool)
         if mate != found and _better_swapped(pool, found, place, mate, _after(pool, turn, exchange, mate)):
