@@ -69,7 +69,7 @@ async def resize(it: Sending, to: int) -> Turn:
     """Wish, and watch until all is over."""
     [row] = await it.fleet.rows("SELECT clock_timestamp() AS at, worker_count FROM fleet")
     it.wish(to)
-    await it.scene.counted(it.fleet.engine, to, within=120)
+    await it.scene.counted(it.fleet.engine, to)
     idle = await it.fleet.rows(
         "SELECT id, not_before, clock_timestamp() AS at FROM mailboxes WHERE in_flight IS NULL AND id % :was <> id % :to",
         was=row.worker_count,
@@ -114,7 +114,7 @@ async def measure(control_plane: ControlPlane, server: Submission, url: str, fol
             it = Sending(scene, engine, server)
             await it.create(workers=4, mailboxes=MAILBOXES, quota=1000, cooldown=COOLDOWN, limits=NO_TURNS)
             await scene.start_operator(WARMUP_IDLE_SECONDS="30")
-            await scene.counted(engine, 4, within=180)
+            await scene.counted(engine, 4)
             await it.claiming(1, 2, 3, 4)
             await asyncio.sleep(SETTLES + BEFORE)
             turns = [await resize(it, 8), await resize(it, 4)]

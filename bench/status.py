@@ -45,7 +45,7 @@ async def measure(control_plane: ControlPlane, url: str, folder: Path) -> list[f
         scene.create_secrets()
         scene.create_fleet(workers={"sizing": "Recommend"})
         await scene.start_operator(WARMUP_IDLE_SECONDS="30")
-        await scene.reason("Running", within=60)
+        await scene.reason("Running")
         before = len(list(_writes(control_plane)))
         for number in range(_CHANGES):
             await change(scene, 1_900 - 50 * number)

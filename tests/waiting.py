@@ -5,9 +5,13 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 T = TypeVar("T")
+
+PATIENCE: Final = 240.0
+"""Seconds that a test waits for what it expects: many times what an idle machine needs for the longest of it. A bound costs
+nothing where the answer comes, so there is one for all, and only a real fault comes to it."""
 
 _minded: list[Callable[[], str | None]] = []
 
@@ -42,17 +46,18 @@ async def cancelled(*tasks: "asyncio.Task[Any]") -> None:
 
 @overload
 async def until(
-    condition: Callable[[], Awaitable[T | None]], what: str, within: float = 60.0, *, pause: float = 0.05
+    condition: Callable[[], Awaitable[T | None]], what: str, within: float = PATIENCE, *, pause: float = 0.05
 ) -> T: ...
 @overload
 async def until(
-    condition: Callable[[], T | None], what: str, within: float = 60.0, *, pause: float = 0.05
+    condition: Callable[[], T | None], what: str, within: float = PATIENCE, *, pause: float = 0.05
 ) -> T: ...
-async def until(condition: Callable[[], Any], what: str, within: float = 60.0, *, pause: float = 0.05) -> Any:
+async def until(
+    condition: Callable[[], Any], what: str, within: float = PATIENCE, *, pause: float = 0.05
+) -> Any:
     """The first true answer of `condition`, asked every `pause` s; fails with `what` and the last answer after `within` s.
 
     The last answer is one that was asked for when the time was over: whoever was not let run meanwhile still looks once.
-    A bound costs nothing where the answer comes, so it is many times what an idle machine needs.
     """
     deadline = time.monotonic() + within
     while True:

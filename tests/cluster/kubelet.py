@@ -98,7 +98,7 @@ class Kubelet:
             self._http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
             client = await new_client_from_config(str(self._kubeconfig), persist_config=False)
             self._api = DynamicClient(await stack.enter_async_context(client))
-            await until(self._node_is_known, "the node is reported", 120)
+            await until(self._node_is_known, "the node is reported")
             stack.push_async_callback(self._close_pods)
             running = asyncio.create_task(self._run())
             stack.push_async_callback(cancelled, running)

@@ -172,7 +172,6 @@ class Installation:
             return _at_last(
                 lambda: watch(self._monitoring, dashboard, ASKED, self._began, time.time(), SCRAPED_SECONDS),
                 lambda seen: bool(seen.series[_SHARED]) and seen.quiet and self._all_scraped(seen.targets),
-                seconds=240.0,
             )
 
     def conditions(self) -> dict[str, str]:
@@ -271,7 +270,7 @@ class Installation:
     def behind(self) -> int:
         """As the status has it, once nothing is behind or after a while."""
         figure = ("get", "warmupfleet", *MAIL, FLEET, "-o", "jsonpath={.status.today.behind}")
-        return _at_last(lambda: int(self.kubectl(*figure)), lambda behind: behind == 0, seconds=_PATIENCE)
+        return _at_last(lambda: int(self.kubectl(*figure)), lambda behind: behind == 0)
 
     def uninstall(self) -> str:
         with self._progress.step("helm uninstall"):
@@ -320,7 +319,7 @@ class Installation:
         return self.names(",".join(_KINDS), "-A", "-l", label)
 
 
-def _at_last(look: Callable[[], T], holds: Callable[[T], bool], seconds: float = 120.0) -> T:
+def _at_last(look: Callable[[], T], holds: Callable[[T], bool], seconds: float = _PATIENCE) -> T:
     """What is seen once that holds, or after a while: that it does is for the tests to judge."""
     seen: list[T] = []
 

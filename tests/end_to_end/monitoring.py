@@ -103,7 +103,7 @@ class Monitoring:
 
     def reload(self) -> None:
         """Have the kubelet look at Prometheus' volumes until Prometheus scrapes what the monitors say."""
-        asyncio.run(until(self._reloaded, "Prometheus has its configuration", 240.0, pause=2.0))
+        asyncio.run(until(self._reloaded, "Prometheus has its configuration", pause=2.0))
 
     def _reloaded(self) -> bool:
         # Each time: the operator may write the configuration after the kubelet has looked.

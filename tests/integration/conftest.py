@@ -31,7 +31,7 @@ async def namespace(control_plane: ControlPlane) -> AsyncIterator[str]:
     control_plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     path = f"/api/v1/namespaces/{name}"
     account = f"{path}/serviceaccounts/default"
-    await until(lambda: _exists(control_plane, account), "a default ServiceAccount", within=180)
+    await until(lambda: _exists(control_plane, account), "a default ServiceAccount")
     yield name
     if not _exists(control_plane, path):
         return  # the test has ended it itself

@@ -79,9 +79,9 @@ class Journal:
         """Every mail the server took responsibility for."""
         return self.of("accepted")
 
-    async def until(self, kind: str, count: int = 1, seconds: float = 60.0) -> list[Event]:
+    async def until(self, kind: str, count: int = 1) -> list[Event]:
         """Wait for ``count`` events of a kind."""
-        await until(lambda: len(self.of(kind)) >= count, f"{count} events {kind}", seconds)
+        await until(lambda: len(self.of(kind)) >= count, f"{count} events {kind}")
         return self.of(kind)
 
     def close(self) -> None:

@@ -189,7 +189,7 @@ async def test_a_process_deaf_to_sigterm_is_killed_after_its_grace(cluster: Clus
     assert "deletionTimestamp" in cluster.pods()["main-1"]["metadata"]
     assert cluster.kubelet.process_of("main-1")
     cluster.delete("main-1", gracePeriodSeconds=2)  # shorter, as it may become at any time
-    await until(lambda: cluster.kubelet.log_of("main-1").count("started") == 2, "the next process", 60)
+    await until(lambda: cluster.kubelet.log_of("main-1").count("started") == 2, "the next process")
 
 
 async def test_a_changed_secret_reaches_the_file(cluster: Cluster) -> None:

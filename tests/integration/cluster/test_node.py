@@ -109,7 +109,7 @@ async def test_it_ends_with_the_process_that_started_it(node: Node) -> None:
     assert node.running
     parent.kill()
     await parent.wait()
-    await until(lambda: remains(node) <= before, "nothing is left", 120)
+    await until(lambda: remains(node) <= before, "nothing is left")
     assert not node.running
 
 
@@ -121,7 +121,7 @@ async def test_even_without_its_keeper_no_process_is_left_and_the_next_start_swe
     running = descendants(keeper(node))
     assert len(running) > 5
     os.kill(keeper(node), signal.SIGKILL)
-    await until(lambda: not running.items() & processes().items(), "no process is left", 120)
+    await until(lambda: not running.items() & processes().items(), "no process is left")
     assert not node.running
     with pytest.raises(NodeError, match="start it first"):
         node.kubectl("get", "nodes")

@@ -151,7 +151,7 @@ class Project:
             case ["compose", "run", "--rm", "-T", name, "<", file]:
                 return self.run(name, (self.folder / file).read_text())
             case ["compose", "exec", name, "python", *arguments]:
-                await until(lambda: "telemetry on" in self.workers[name].text(), f"{name} listens", 120)
+                await until(lambda: "telemetry on" in self.workers[name].text(), f"{name} listens")
                 here = [it.replace("127.0.0.1:3000", f"127.0.0.1:{self.ports[name]}") for it in arguments]
                 return self._done([sys.executable, *here], self.environment(name))
         raise AssertionError(f"the page types something new: docker {words}")
@@ -220,7 +220,7 @@ async def test_the_page_from_the_secrets_to_every_quota_met(project: Project, no
             ("count(up{job='warmup-workers', fleet='main'} == 1)", len(WORKERS)),
             ("sum(warmup_worker_mails_total{state='sent'})", 8 * QUOTA),
         ):
-            await until(partial(answers, port, expression, expected), expression, 120)
+            await until(partial(answers, port, expression, expected), expression)
     for worker in project.workers.values():
         worker.signal(signal.SIGTERM)
     for name, worker in project.workers.items():

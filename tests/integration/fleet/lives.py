@@ -259,7 +259,7 @@ class Life:
             await self.create(SPEC)
         elif stage.change is None:
             # An operator that has never seen the fleet cannot know that it is gone, and leaves its row as it is.
-            await until(self.looked.is_set, "the operator has looked", 180)
+            await until(self.looked.is_set, "the operator has looked")
             await self._world.client.delete(fleet)
         else:
             await self._world.client.patch(fleet, {"spec": stage.change})
@@ -289,7 +289,7 @@ class Life:
         plain: Snapshot = json.loads(json.dumps(found).replace(self.namespace, "NAMESPACE"))
         return plain
 
-    async def settle(self, stage: Stage, like: Snapshot | None = None, within: float = 300) -> Snapshot:
+    async def settle(self, stage: Stage, like: Snapshot | None = None, within: float = 600) -> Snapshot:
         """Wait until the stage is over: like the snapshot given; without one, as its number of workers says, and still."""
         deadline, calm = time.monotonic() + within, 0
         last: Snapshot = {}

@@ -39,7 +39,7 @@ async def at_rest(world: World, life: Life, replicas: int) -> Snapshot:
 
     last: Snapshot = {}
     for _ in range(100):
-        await until(settled, f"{replicas} workers are all there is", 180)
+        await until(settled, f"{replicas} workers are all there is")
         now = {part: _uncounted(value) for part, value in (await life.snapshot()).items()}
         if now == last:
             return now

@@ -117,9 +117,7 @@ class Scene:
     def condition(self, kind: str = "Ready", name: str = "main") -> Json:
         return self.conditions(name)[kind]
 
-    async def reason(
-        self, reason: str, kind: str = "Ready", name: str = "main", *, saying: str = "", within: float = 90
-    ) -> Json:
+    async def reason(self, reason: str, kind: str = "Ready", name: str = "main", *, saying: str = "") -> Json:
         """The condition, once its reason is this one and its message holds these words, both at once."""
 
         def turned() -> Json | None:
@@ -127,7 +125,7 @@ class Scene:
             told = condition.get("reason") == reason and saying in condition["message"]
             return condition if told else None
 
-        return await until(turned, f"{kind} of {name} has the reason {reason} and says {saying!r}", within)
+        return await until(turned, f"{kind} of {name} has the reason {reason} and says {saying!r}")
 
     async def quota_in_force(self, name: str) -> None:
         """Wait until the namespace's ResourceQuota is counted by the controllers; before, it refuses everything."""
@@ -138,19 +136,17 @@ class Scene:
 
         await until(counted, "the quota is in force")
 
-    async def said(self, words: str, kind: str = "Ready", name: str = "main", within: float = 90) -> None:
+    async def said(self, words: str, kind: str = "Ready", name: str = "main") -> None:
         """Wait until the condition's message holds these words."""
-        await until(
-            lambda: words in self.condition(kind, name).get("message", ""), f"{kind} says {words!r}", within
-        )
+        await until(lambda: words in self.condition(kind, name).get("message", ""), f"{kind} says {words!r}")
 
-    async def counted(self, engine: AsyncEngine, workers: int, within: float = 120) -> None:
+    async def counted(self, engine: AsyncEngine, workers: int) -> None:
         """Wait until so many workers own the mailboxes."""
 
         async def turned() -> bool:
             return (await count_of(engine))[0] == workers
 
-        await until(turned, f"{workers} workers own the mailboxes", within)
+        await until(turned, f"{workers} workers own the mailboxes")
 
     def stateful_set(self, name: str = "main") -> Json | None:
         return self.get("apis/apps/v1", "statefulsets", name)
@@ -186,7 +182,7 @@ class Scene:
             },
         )
         self._minding.enter_context(minding(self._fault))
-        await until(self._listening, "the operator is ready", 90)
+        await until(self._listening, "the operator is ready")
 
     def stop_operator(self) -> None:
         self._minding.close()
@@ -198,7 +194,7 @@ class Scene:
         self._minding.close()
         assert self.operator is not None
         self.operator.kill()
-        self.operator.wait(10)
+        self.operator.wait(60)
 
     @property
     def log(self) -> Path:
@@ -244,7 +240,7 @@ class Scene:
         async def done() -> bool:
             return await self.looks() >= count
 
-        await until(done, f"the operator has looked {count} times", 120)
+        await until(done, f"the operator has looked {count} times")
 
     def writes(self) -> list[Json]:
         """What the operator has written in this namespace so far, from the API server's audit log."""

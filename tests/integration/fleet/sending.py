@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.integration.fleet.scene import FLEETS, Scene
 from tests.integration.worker.fleet import KEY_LINE, QUICK, Fleet, about_noon
 from tests.submission.server import Submission
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from warmup_worker.timing import Timing
 
 STEADY = replace(QUICK, heartbeat=0.5, lease=2.0, sweep_every=0.5)
@@ -94,14 +94,14 @@ class Sending:
 
     async def asked(self, replicas: int) -> None:
         """Wait until so many pods are asked for."""
-        await until(lambda: self.scene.replicas() == replicas, f"{replicas} replicas", 120)
+        await until(lambda: self.scene.replicas() == replicas, f"{replicas} replicas")
 
     async def live(self, number: int) -> None:
         """Wait until this worker's lease runs."""
         rows = "SELECT 1 FROM workers WHERE number = :n AND lease_until > clock_timestamp()"
-        await until(lambda: self.fleet.rows(rows, n=number), f"worker {number} is live", 120)
+        await until(lambda: self.fleet.rows(rows, n=number), f"worker {number} is live")
 
-    async def claiming(self, *numbers: int, within: float = 120) -> None:
+    async def claiming(self, *numbers: int) -> None:
         """Wait until each of these claims under the epoch of now."""
 
         async def all_do() -> bool:
@@ -110,7 +110,7 @@ class Sending:
             )
             return {row.number for row in rows} >= set(numbers)
 
-        await until(all_do, f"{numbers} claim", within)
+        await until(all_do, f"{numbers} claim")
 
     async def pods_are(self, *numbers: int) -> None:
         """Wait until these are the pods, and no others."""
@@ -118,7 +118,6 @@ class Sending:
         await until(
             lambda: [pod["metadata"]["name"] for pod in self.scene.items("api/v1", "pods")] == names,
             f"{names}",
-            120,
         )
 
     async def judge(self) -> None:
@@ -126,7 +125,7 @@ class Sending:
         self.change(paused=True)
         # The claim looks at the row, so nothing is claimed once it says paused: none open before that would be luck.
         closed = "SELECT 1 FROM fleet WHERE paused AND NOT EXISTS (SELECT FROM mails WHERE state = 'intent')"
-        await until(lambda: self.fleet.rows(closed), "no mail is open", 2 * self.timing.sweep + 120)
+        await until(lambda: self.fleet.rows(closed), "no mail is open", 2 * self.timing.sweep + PATIENCE)
         await self.fleet.adds_up()
         begun: dict[int, datetime] = {}
         last: dict[str | None, datetime] = {}

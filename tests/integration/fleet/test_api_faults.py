@@ -79,7 +79,7 @@ async def old_view(life: Life, like: dict[str, Snapshot]) -> Met:
     async def after(stage: Stage) -> None:
         struck = view.struck
         if view.replaying:
-            await until(lambda: view.struck >= struck + 10, "more than a look at the old view", 180)
+            await until(lambda: view.struck >= struck + 10, "more than a look at the old view")
         view.replaying = False
 
     await life.live(like, before, after)
@@ -151,7 +151,7 @@ async def no_watch(life: Life, like: dict[str, Snapshot]) -> Met:
 
     async def after(stage: Stage) -> None:
         if stage.name == "grow":
-            await until(lambda: fault.struck >= 8, "watches were reset again and again", 180)
+            await until(lambda: fault.struck >= 8, "watches were reset again and again")
             life.proxy.faults.remove(fault)
 
     life.start_operator(WARMUP_LIST_SECONDS=_NEVER, WARMUP_IDLE_SECONDS=_NEVER)
@@ -167,7 +167,7 @@ async def broken_watch(life: Life, like: dict[str, Snapshot]) -> Met:
     async def after(stage: Stage) -> None:
         if stage.name == "grow":
             [operator] = life.operators
-            await until(lambda: not operator.is_alive(), "the operator ends", 120)
+            await until(lambda: not operator.is_alive(), "the operator ends")
             assert operator.exitcode not in {None, 0}
             life.operators.clear()
             life.start_operator()
@@ -192,7 +192,7 @@ async def two_operators(life: Life, like: dict[str, Snapshot]) -> Met:
         # One that a busy machine held up may come with a look of before, so the first calm is not yet due.
         for _ in range(4):
             seen, writes = looks.struck, len(life.proxy.writes)
-            await until(lambda seen=seen: looks.struck >= seen + 6, "both have looked again", 180)  # type: ignore[misc]
+            await until(lambda seen=seen: looks.struck >= seen + 6, "both have looked again")  # type: ignore[misc]
             if len(life.proxy.writes) == writes:
                 return
         raise AssertionError(f"they go on writing: {life.proxy.writes[writes:]}")

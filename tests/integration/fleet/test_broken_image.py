@@ -33,7 +33,7 @@ async def test_a_fleet_recovers_from_a_broken_image_when_the_spec_is_put_right(w
         before = await at_rest(world, life, WORKERS)
         counting = asyncio.create_task(count())
         await life.replace(SPEC | {"workers": {"replicas": WORKERS, "image": BROKEN}})
-        await until(told, "a condition names the pod and why", 180)
+        await until(told, "a condition names the pod and why")
         broken = await life.snapshot()
         assert (broken["row"][0]["worker_count"], broken["row"][0]["epoch"]) == (WORKERS, 2)
         await until(lambda: min(ready, default=WORKERS) < WORKERS, "the count has seen it")

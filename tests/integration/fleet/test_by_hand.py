@@ -80,7 +80,7 @@ async def test_a_fleet_is_deleted_with_the_operator_gone(scene: Scene, engine: A
     assert not [key for key in fleet["metadata"].get("annotations", {}) if "kopf" in key or "warmup" in key]
     scene.delete(FLEETS, "warmupfleets", "main")
     assert scene.get(FLEETS, "warmupfleets", "main") is None
-    await until(lambda: scene.stateful_set() is None, "the garbage collector ended the StatefulSet", 180)
+    await until(lambda: scene.stateful_set() is None, "the garbage collector ended the StatefulSet")
     await until(lambda: scene.items("api/v1", "pods") == [], "no pods")
 
     # Nobody marked the row: it still names the fleet that is gone. That keeps others off, and nobody who is made again.

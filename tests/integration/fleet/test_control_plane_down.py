@@ -47,22 +47,22 @@ async def test_workers_go_on_sending_while_etcd_and_the_api_server_are_dead(
         it = Sending(scene, engine, submission, PATIENT)
         await it.create(workers=2, mailboxes=MAILBOXES, quota=400, cooldown=(1000, 2000))
         await scene.start_operator()
-        await scene.reason("Running", within=180)
+        await scene.reason("Running")
         await it.claiming(1, 2)
         pods = [patient_kubelet.process_of(f"main-{number}") for number in (1, 2)]
 
         with running_again(control_plane):
             for kill in control_plane.kill_etcd, control_plane.kill_api_server:
                 kill()
-                await until(lambda: asyncio.to_thread(useless, scene), "the API server is of no use", 120)
+                await until(lambda: asyncio.to_thread(useless, scene), "the API server is of no use")
                 # More than twice as many as could be in flight: mailboxes have claimed again since.
                 enough = len(submission.journal.accepted) + 2 * MAILBOXES
-                await until(lambda n=enough: len(submission.journal.accepted) >= n, "they go on sending", 180)  # type: ignore[misc]
+                await until(lambda n=enough: len(submission.journal.accepted) >= n, "they go on sending")  # type: ignore[misc]
         assert [patient_kubelet.process_of(f"main-{number}") for number in (1, 2)] == pods
         assert scene.operator is not None
         assert scene.operator.poll() is None
 
         it.wish(3)
-        await scene.counted(engine, 3, within=180)
+        await scene.counted(engine, 3)
         await it.claiming(1, 2, 3)
         await it.judge()

@@ -72,7 +72,7 @@ async def spare(scene: Scene, count: int) -> None:
         status = (budget or {}).get("status", {})
         return bool(status.get("expectedPods") and status["disruptionsAllowed"] == count)
 
-    await until(admits, f"the budget admits {count}", 240)
+    await until(admits, f"the budget admits {count}")
 
 
 async def addresses_of(it: Sending, number: int, workers: int) -> list[str]:
@@ -99,7 +99,7 @@ class Struck:
         return await fault(exchange)
 
     async def all(self) -> None:
-        await until(lambda: not self._waiting, "every fault has struck", 120)
+        await until(lambda: not self._waiting, "every fault has struck")
 
 
 async def test_the_eviction_api_takes_one_worker_and_the_next_when_it_is_back(
@@ -109,7 +109,7 @@ async def test_the_eviction_api_takes_one_worker_and_the_next_when_it_is_back(
     it = Sending(scene, engine, submission, PATIENT)
     await it.create(workers=2, mailboxes=8, quota=400, cooldown=(1500, 2500))
     await scene.start_operator()
-    await scene.counted(engine, 2, within=240)
+    await scene.counted(engine, 2)
     await it.claiming(1, 2)
     await spare(scene, 1)
 
@@ -126,7 +126,7 @@ async def test_the_eviction_api_takes_one_worker_and_the_next_when_it_is_back(
     reply.set()
 
     # neither is the second given up while the first comes back, before it is ready
-    await until(lambda: evict(scene, "main-2") == ADMITTED, "the second eviction is admitted", 240)
+    await until(lambda: evict(scene, "main-2") == ADMITTED, "the second eviction is admitted")
     back = pod_of(scene, 1)
     assert back["metadata"]["uid"] != first["metadata"]["uid"]
     assert is_ready(back)
@@ -175,7 +175,7 @@ async def test_a_spot_machine_that_is_taken_back_takes_no_mail_along(
         [number] = await until(bound, "the spot machine has a pod")
         name = f"main-{number}"
         other = await nodes.enter_async_context(node(control_plane, scene, tmp_path / "second-node", timing))
-        await scene.counted(engine, 2, within=240)
+        await scene.counted(engine, 2)
         await it.claiming(1, 2)
         late, never, undotted, *_ = await addresses_of(it, number, 2)
         reply = asyncio.Event()
@@ -199,7 +199,7 @@ async def test_a_spot_machine_that_is_taken_back_takes_no_mail_along(
         handed_back = f"{in_hand} WHERE m.state = 'failed' AND b.address = :who"
         await until(lambda: it.fleet.rows(handed_back, who=undotted), "what has no dot is handed back")
         reply.set()  # only now: replies are waited for longer than dots
-        await until(lambda: "ended with exit code" in spot.log_of(name), "it has ended", 240)
+        await until(lambda: "ended with exit code" in spot.log_of(name), "it has ended")
         assert re.findall(r"ended with exit code (\d+)", spot.log_of(name)) == ["0"]
         ended = {
             row.address: (row.state, row.reply)
@@ -210,13 +210,13 @@ async def test_a_spot_machine_that_is_taken_back_takes_no_mail_along(
         assert ended[undotted] == ("failed", "handed back: shutdown")
 
         # its number runs elsewhere, by itself, and all three send again
-        await until(lambda: other.process_of(name), "the worker runs on the other node", 240)
+        await until(lambda: other.process_of(name), "the worker runs on the other node")
         before = len(submission.journal.events)
 
         def sent_again() -> bool:
             events = submission.journal.events[before:]
             return {late, never, undotted} <= {it.mail_from for it in events if it.kind == "accepted"}
 
-        await until(sent_again, "all three mailboxes send again", 240)
+        await until(sent_again, "all three mailboxes send again")
         await it.judge()
         assert (await it.fleet.states())["in_doubt"] == 1

@@ -23,7 +23,7 @@ async def well(scene: Scene) -> None:
     async def passes() -> bool:
         return await scene.ask("/healthz") == (200, "ok\n")
 
-    await until(passes, "liveness is well", 120)
+    await until(passes, "liveness is well")
 
 
 async def looked_at(scene: Scene) -> float:
@@ -51,7 +51,7 @@ async def test_it_fails_when_no_fleet_can_be_reconciled_and_recovers(
             code, faults = await scene.ask("/healthz")
             return faults if code == 503 else None
 
-        faults = await until(failing, "liveness fails", 120)
+        faults = await until(failing, "liveness fails")
         assert "no fleet has been reconciled for" in faults
         stopped = await looked_at(scene)
         assert time.time() - stopped > 4
@@ -73,7 +73,7 @@ async def test_a_change_made_while_the_api_server_was_down_is_handled(
     control_plane.kill_api_server()
     control_plane.start_api_server()
     scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": 2}}})
-    await until(lambda: scene.replicas() == 2, "the change came through", 180)
+    await until(lambda: scene.replicas() == 2, "the change came through")
     assert scene.operator is not None
     assert scene.operator.poll() is None
 
@@ -99,7 +99,7 @@ async def test_a_namespace_that_is_deleted_takes_no_other_with_it(
 
     control_plane.request("DELETE", f"/api/v1/namespaces/{gone}")
     said = f"namespace {gone} is not served, the others are"
-    await until(lambda: said in scene.log.read_text(), "it is told", 180)
+    await until(lambda: said in scene.log.read_text(), "it is told")
     for workers in (2, 3):
         scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"workers": {"replicas": workers}}})
         await scene.counted(engine, workers)

@@ -136,7 +136,7 @@ async def test_a_finalizer_that_a_backups_manifest_brought_goes_too_and_anothers
     )
     await scene.reason("NoMailboxes")
     scene.delete(*MAIN)
-    await until(lambda: scene.fleet()["metadata"]["finalizers"] == ["example.org/held"], "ours is gone", 30)
+    await until(lambda: scene.fleet()["metadata"]["finalizers"] == ["example.org/held"], "ours is gone")
     scene.merge(*MAIN, {"metadata": {"finalizers": []}})
     await until(lambda: scene.get(*MAIN) is None, "the fleet is gone")
 
@@ -150,7 +150,7 @@ async def test_what_a_purge_waits_for_in_a_namespace_that_ends_stands_in_the_log
     scene.delete("api/v1", "secrets", "main-database")
     scene.control_plane.request("DELETE", f"/api/v1/namespaces/{scene.namespace}")
     await scene.start_operator()
-    await until(lambda: "The database cannot be emptied: " in scene.log.read_text(), "the log says why", 30)
+    await until(lambda: "The database cannot be emptied: " in scene.log.read_text(), "the log says why")
     assert scene.events("PurgeWaits") == []
     scene.merge(*MAIN, {"spec": {"deletionPolicy": "Retain"}})
     await until(lambda: scene.get(*MAIN) is None, "the fleet is gone")

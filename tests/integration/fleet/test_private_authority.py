@@ -55,8 +55,8 @@ async def test_it_comes_and_is_rotated_without_a_restart(
     async def cut_off() -> bool:
         return not await live()
 
-    await until(cut_off, "the worker is cut off", 120)
+    await until(cut_off, "the worker is cut off")
     scene.change_secret("main-database", **{"ca.crt": (BEFORE.pem + AFTER.pem).decode()})
     await scene.reason("NoMailboxes")
-    await until(live, "the worker is back", 120)
+    await until(live, "the worker is back")
     assert kubelet.process_of("main-1") == pod

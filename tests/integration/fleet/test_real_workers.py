@@ -18,19 +18,19 @@ async def test_a_fleet_grows_and_shrinks_while_it_sends_and_loses_and_doubles_no
     it = Sending(scene, engine, submission, PATIENT)
     await it.create(workers=2, mailboxes=MAILBOXES, quota=QUOTA, cooldown=(2000, 4000))
     await scene.start_operator()
-    await scene.reason("Running", within=240)
+    await scene.reason("Running")
     assert (await count_of(engine))[0] == 2
-    await submission.journal.until("accepted", MAILBOXES, 120)
+    await submission.journal.until("accepted", MAILBOXES)
 
     it.wish(3)
     await scene.counted(engine, 3)
-    await until(lambda: scene.status()["workers"]["ready"] == 3, "three pods are ready", 120)
+    await until(lambda: scene.status()["workers"]["ready"] == 3, "three pods are ready")
     it.wish(1)
     await scene.counted(engine, 1)
     await it.pods_are(1)
 
     due = MAILBOXES * QUOTA
-    await it.fleet.mails("sent", due, 240)
+    await it.fleet.mails("sent", due)
     await it.judge()
     assert await it.fleet.states() == {"sent": due}
     numbers = {row.number for row in await it.fleet.rows("SELECT DISTINCT number FROM mails")}
@@ -57,7 +57,7 @@ async def test_a_rotated_password_reaches_the_running_worker(
         database={"urlSecretRef": {"name": "main-database"}, "ownerUrlSecretRef": {"name": "main-owner"}}
     )
     await scene.start_operator()
-    await scene.counted(engine, 1, within=240)
+    await scene.counted(engine, 1)
     pod = kubelet.process_of("main-1")
     await _set_password(engine, role, "second", "ALTER")
     async with engine.begin() as connection:
@@ -71,7 +71,7 @@ async def test_a_rotated_password_reaches_the_running_worker(
     await until(cut_off, "the worker is cut off")
     changed = right.set(password="second").render_as_string(hide_password=False)
     scene.change_secret("main-database", url=changed)
-    await until(lambda: _live(engine), "the worker is back", 120)
+    await until(lambda: _live(engine), "the worker is back")
     assert kubelet.process_of("main-1") == pod
 
 

@@ -32,7 +32,7 @@ async def test_from_four_to_eight_to_four_through_every_death(
     await it.create(workers=4, mailboxes=32, quota=400, cooldown=(1500, 2500))
     await it.fleet.execute("UPDATE mailboxes SET quota_override = 4 WHERE id % 5 = 0")
     await scene.start_operator()
-    await scene.counted(engine, 4, within=240)
+    await scene.counted(engine, 4)
     await it.claiming(1, 2, 3, 4)
 
     it.wish(8)
@@ -41,7 +41,7 @@ async def test_from_four_to_eight_to_four_through_every_death(
     await it.live(6)
     os.kill(running(kubelet, 6), signal.SIGKILL)  # a new worker dies while the others come
     await scene.start_operator()
-    await scene.counted(engine, 8, within=240)
+    await scene.counted(engine, 8)
     scene.kill_operator()  # the count has turned, nobody has been told
     await it.claiming(*range(1, 9))
 
@@ -49,7 +49,7 @@ async def test_from_four_to_eight_to_four_through_every_death(
     os.kill(hung, signal.SIGSTOP)  # F13: with whatever it has in flight
     it.wish(4)
     await scene.start_operator()
-    await scene.counted(engine, 4, within=240)
+    await scene.counted(engine, 4)
     scene.kill_operator()  # between the flip and the lowering of the replicas, or just after
     await it.claiming(1, 3, 4)
     await scene.start_operator()
@@ -61,7 +61,7 @@ async def test_from_four_to_eight_to_four_through_every_death(
         ready = scene.condition()
         return ready["reason"] == "WorkersDown" and bool(alone.match(ready["message"]))
 
-    await until(down, "it is told who is down", 120)
+    await until(down, "it is told who is down")
     os.kill(hung, signal.SIGCONT)
     await it.claiming(2)
     await scene.reason("Running")
@@ -72,11 +72,11 @@ async def test_from_four_to_eight_to_four_through_every_death(
     it.wish(4)
     it.change(emailsPerMailboxPerDay=401)
     it.wish(6)
-    await scene.counted(engine, 6, within=240)
+    await scene.counted(engine, 6)
     it.wish(3)
-    await scene.counted(engine, 3, within=240)
+    await scene.counted(engine, 3)
     it.wish(6)  # its pods are on their way out; nobody may be given to them
-    await scene.counted(engine, 6, within=240)
+    await scene.counted(engine, 6)
     await it.claiming(*range(1, 7))
 
     await it.judge()
@@ -98,7 +98,7 @@ async def test_pods_that_never_come_up_are_given_up_and_had_when_there_is_room(
     await it.create(workers=2, mailboxes=12, quota=400, cooldown=(1500, 2500))
     timing = '{"resize": 4, "retry": 5, "longest_retry": 3600}'
     await scene.start_operator(WARMUP_TIMING=timing)
-    await scene.reason("Running", within=240)
+    await scene.reason("Running")
 
     it.wish(4)
     growing = await scene.reason("Growing")
@@ -129,27 +129,25 @@ async def test_pods_that_never_come_up_are_given_up_and_had_when_there_is_room(
     await scene.start_operator(WARMUP_TIMING='{"resize": 15, "retry": 1}')
     kubelet.room = 4
     it.wish(5)  # a changed spec forgets it; what can be had of five are four
-    await scene.counted(engine, 4, within=240)
+    await scene.counted(engine, 4)
     could = "5 workers wanted, 4 could be had and send. Not live: main-5."
     await scene.reason("GrowthFailed", saying=could)
     await it.asked(4)
     await it.claiming(1, 2, 3, 4)
     kubelet.room = None
-    await scene.counted(engine, 5, within=240)
+    await scene.counted(engine, 5)
     await it.claiming(1, 2, 3, 4, 5)
-    await it.fleet.mails("sent", sent + 1, 120)
+    await it.fleet.mails("sent", sent + 1)
 
     it.wish(2)
     await it.pods_are(1, 2)
     before = {number: running(kubelet, number) for number in (1, 2)}
     kubelet.room = 1  # so that the first that is replaced waits, until the rollout has been seen
     it.change(workers={"image": "warmup/worker:next"})
-    await scene.reason("RollingOut", within=240)
+    await scene.reason("RollingOut")
     kubelet.room = None
     rolled = "both are replaced"
-    await until(
-        lambda: all(kubelet.process_of(f"main-{n}") not in {None, before[n]} for n in before), rolled, 240
-    )
-    await scene.reason("Running", within=240)
+    await until(lambda: all(kubelet.process_of(f"main-{n}") not in {None, before[n]} for n in before), rolled)
+    await scene.reason("Running")
     assert scene.events("WorkersDown") == []
     await it.judge()

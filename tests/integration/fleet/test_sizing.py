@@ -176,8 +176,8 @@ async def test_a_pause_stops_real_workers_by_their_next_heartbeat_and_keeps_thei
             smtp={"allowedNetworks": ["127.0.0.0/8"], "caConfigMapRef": {"name": "main-ca"}},
         )
         await scene.start_operator(WARMUP_IDLE_SECONDS="60")
-        await scene.counted(engine, 2, within=240)
-        await submission.journal.until("accepted", 30, 240)
+        await scene.counted(engine, 2)
+        await submission.journal.until("accepted", 30)
         pods = {pod["metadata"]["uid"] for pod in scene.items("api/v1", "pods")}
         scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"paused": True}})
         await scene.reason("Paused")
@@ -188,7 +188,7 @@ async def test_a_pause_stops_real_workers_by_their_next_heartbeat_and_keeps_thei
             await beats(engine)
         assert len(submission.journal.accepted) == sent
         scene.merge(FLEETS, "warmupfleets", "main", {"spec": {"paused": False}})
-        await submission.journal.until("accepted", sent + 5, 120)
+        await submission.journal.until("accepted", sent + 5)
         assert {pod["metadata"]["uid"] for pod in scene.items("api/v1", "pods")} == pods
 
 

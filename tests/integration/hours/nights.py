@@ -78,7 +78,7 @@ async def quotas(fleet: Fleet) -> dict[str, tuple[int, int]]:
     return {row.day.isoformat(): (row.q, row.s) for row in found}
 
 
-async def look(fleet: Fleet, at: datetime, seconds: float = 60.0) -> dict[str, int]:
+async def look(fleet: Fleet, at: datetime) -> dict[str, int]:
     """Let a worker run at this instant until nothing is left to send now; what it says of its mailboxes."""
     await set_clock(fleet, at)
     async with fleet.worker() as worker:
@@ -93,5 +93,5 @@ async def look(fleet: Fleet, at: datetime, seconds: float = 60.0) -> dict[str, i
             )
             return started and not busy
 
-        await until(settled, "all that may be sent is sent", seconds)
+        await until(settled, "all that may be sent is sent")
         return dict(worker.report.account().reasons)

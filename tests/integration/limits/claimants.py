@@ -143,6 +143,6 @@ async def hammer(
     try:
         with minding(lambda: broken(*tasks)):
             await asyncio.sleep(seconds)
-            await until(enough, "enough claims to judge", 120)
+            await until(enough, "enough claims to judge")
     finally:
         await cancelled(*tasks)

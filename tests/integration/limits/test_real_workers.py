@@ -21,9 +21,7 @@ TIMING = replace(SHORT, heartbeat=0.4, claim_to_mail=1.0)
 async def sent(fleet: Fleet, count: int) -> None:
     """Wait for that many more acceptances."""
     before = len(fleet.server.journal.accepted)
-    await until(
-        lambda: len(fleet.server.journal.accepted) >= before + count, f"{count} mails more", within=180
-    )
+    await until(lambda: len(fleet.server.journal.accepted) >= before + count, f"{count} mails more")
 
 
 @asynccontextmanager
@@ -86,7 +84,7 @@ async def the_run(fleet: Fleet, tmp_path: Path) -> None:
         async def each() -> bool:
             return await senders(fleet) == {1, 2, 3}
 
-        await until(each, "each has its part", 120)
+        await until(each, "each has its part")
         for _ in range(4):  # longer than a token lives, so whatever is in hand has gone stale
             workers[1].signal(signal.SIGSTOP)
             await asyncio.sleep(2 * SHORT.token)

@@ -139,7 +139,7 @@ async def test_the_quick_start_from_helm_to_the_first_mail_and_away_again(
             await desk.type(install)
             desk.start_operator(stack)
             # Who types takes seconds from block to block; a kind that has just been made is not served at once.
-            await until(lambda: _served(cluster), "the API server has the kind", 120)
+            await until(lambda: _served(cluster), "the API server has the kind")
             for block in blocks_between:
                 said = await desk.type(block)
             assert "2 added" in said

@@ -96,14 +96,14 @@ async def test_what_postfix_delivers_is_what_the_ledger_says(
         started(environment(fleet, 1, UNHURRIED, WARMUP_TEMPLATES_DIR=texts), tmp_path / "1.log"),
         started(environment(fleet, 2, UNHURRIED, WARMUP_TEMPLATES_DIR=texts), tmp_path / "2.log"),
     ):
-        await fleet.mails("sent", 36, within=180)
+        await fleet.mails("sent", 36)
     assert (await fleet.states()).keys() <= {"sent", "failed"}, postfix.log
     expected = await ledger(fleet)
 
     def delivered() -> bool:
         return sum(len(postfix.mails(it.address)) for it in postfix.accounts) >= 36
 
-    await until(delivered, "Postfix has delivered them all", 180)
+    await until(delivered, "Postfix has delivered them all")
     mails: dict[str, EmailMessage] = {}
     for account in postfix.accounts:
         for mail in postfix.mails(account.address):
@@ -141,7 +141,7 @@ async def test_what_postfix_delivers_is_what_the_ledger_says(
     assert {row.sender for row in beyond} > {BEYOND_ASCII}
     assert {row.recipient for row in beyond} > {BEYOND_ASCII}
     # Its daemons hand their lines to another one, which writes them when it comes to it.
-    await until(lambda: "sasl_username=joerg" in postfix.log, "the log tells of the login", 60)
+    await until(lambda: "sasl_username=joerg" in postfix.log, "the log tells of the login")
     assert "sasl_method=PLAIN" in postfix.log
 
 
@@ -166,9 +166,9 @@ async def test_what_postfix_and_dovecot_refuse_is_understood(fleet: Fleet, postf
         id=ids[1],
     )
     async with fleet.worker(timing=UNHURRIED):
-        await fleet.mails("sent", 2, within=120)
+        await fleet.mails("sent", 2)
         await until(
-            lambda: fleet.rows("SELECT 1 FROM mailboxes HAVING count(hold_reason) = 2"), "two are held", 120
+            lambda: fleet.rows("SELECT 1 FROM mailboxes HAVING count(hold_reason) = 2"), "two are held"
         )
     reasons = {row.id: row.hold_reason for row in await fleet.rows("SELECT id, hold_reason FROM mailboxes")}
     assert "535 5.7.8 Error: authentication failed" in reasons[ids[0]]

@@ -242,13 +242,13 @@ class Fleet:
             row.state: row.n for row in await self.rows("SELECT state, count(*) AS n FROM mails GROUP BY 1")
         }
 
-    async def mails(self, state: str, count: int, within: float = 60.0) -> None:
+    async def mails(self, state: str, count: int) -> None:
         """Wait until the ledger holds ``count`` mails in ``state``."""
 
         async def enough() -> bool:
             return (await self.states()).get(state, 0) >= count
 
-        await until(enough, f"{count} mails {state}", within)
+        await until(enough, f"{count} mails {state}")
 
     async def register(self, number: int = 1, lease_seconds: float = 60.0) -> Identity:
         """A process of this number that beats no more: a row in ``workers``."""

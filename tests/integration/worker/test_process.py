@@ -95,7 +95,7 @@ async def test_frozen_between_claim_and_dot_it_wakes_and_hands_back(fleet: Fleet
             let_go.set()
             frozen.signal(signal.SIGCONT)
             # It knows that its dots were never written, takes the doubt back and sends under new names.
-            await fleet.mails("sent", 4, within=180)
+            await fleet.mails("sent", 4)
     await fleet.adds_up()
     assert (await fleet.states()).get("in_doubt", 0) == 0
     assert len(fleet.server.journal.accepted) == 4
@@ -122,7 +122,7 @@ async def test_no_secret_reaches_the_log(fleet: Fleet, tmp_path: Path) -> None:
     url = fleet.url.replace("postgres@", "postgres:hidden-word@")
     with started(environment(fleet, DATABASE_URL=url), tmp_path / "log") as process:
         await until(
-            lambda: fleet.rows("SELECT 1 FROM mailboxes WHERE hold_reason IS NOT NULL"), "a refused login", 30
+            lambda: fleet.rows("SELECT 1 FROM mailboxes WHERE hold_reason IS NOT NULL"), "a refused login"
         )
         await until(lambda: "epoch 1" in process.text(), "the shard is read")
     text = process.text()
@@ -177,12 +177,10 @@ async def test_without_an_operator_worker_1_makes_the_fleet_and_disagreement_is_
         started(environment(fleet, 1, timing, **common), tmp_path / "one.log") as one,
         started(environment(fleet, 2, timing, **common), tmp_path / "two.log") as two,
     ):
-        await until(
-            lambda: "3 workers are wanted, 0 are in use; waiting for worker" in one.text(), "waits", 90
-        )
-        await until(lambda: "worker [3] not live: 2 mailboxes have no live owner" in one.text(), "told", 180)
+        await until(lambda: "3 workers are wanted, 0 are in use; waiting for worker" in one.text(), "waits")
+        await until(lambda: "worker [3] not live: 2 mailboxes have no live owner" in one.text(), "told")
         assert "warmup_fleet_mailboxes_unowned 2.0" in await ask(one, "/metrics")
-        await until(lambda: senders_are(fleet, {1, 2}), "those who are there send", 180)
+        await until(lambda: senders_are(fleet, {1, 2}), "those who are there send")
         other = environment(fleet, 3, timing, **{**common, "WARMUP_WORKER_COUNT": "4"})
         with started(other, tmp_path / "three.log") as three:
             for process, own, others in ((three, "4", "3 at worker 1"), (two, "3", "4 at worker 3")):
@@ -191,12 +189,12 @@ async def test_without_an_operator_worker_1_makes_the_fleet_and_disagreement_is_
                 def said(process: Process = process, words: str = words) -> bool:
                     return words in process.text()
 
-                await until(said, "each says its own", 180)
+                await until(said, "each says its own")
                 sentence = await ask(process, "/readyz")
                 assert words in sentence
                 assert others in sentence
-            await until(lambda: senders_are(fleet, {1, 2, 3}), "the row's count is everybody's", 180)
-            await until(lambda: "every mailbox has a live owner again" in one.text(), "nobody waits", 180)
+            await until(lambda: senders_are(fleet, {1, 2, 3}), "the row's count is everybody's")
+            await until(lambda: "every mailbox has a live owner again" in one.text(), "nobody waits")
 
             async def none_unowned() -> bool:
                 return "warmup_fleet_mailboxes_unowned 0.0" in await ask(one, "/metrics")
