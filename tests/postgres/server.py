@@ -144,6 +144,6 @@ class Postgres:
         """Run one statement as the superuser, outside a transaction."""
         connection = await asyncpg.connect(self.url(name))
         try:
-            await asyncio.wait_for(connection.execute(statement), 120)
+            await asyncio.wait_for(connection.execute(statement), 300)
         finally:
             await connection.close()

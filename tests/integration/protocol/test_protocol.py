@@ -139,7 +139,7 @@ class Machine(RuleBasedStateMachine):
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[World]:
     """A fleet of one worker that owns everything."""
-    database = as_database(database_url, 30)
+    database = as_database(database_url)
     made = World(database)
     await made.begin()
     for _ in range(3):
@@ -258,7 +258,7 @@ async def test_a_claim_that_raced_a_flip_ends_under_the_worker_that_began_it(wor
 
 def test_no_order_of_events_breaks_a_promise_or_puts_the_goal_out_of_reach(postgres: Postgres) -> None:
     with asyncio.Runner() as runner:
-        database = as_database(runner.run(postgres.create()), 30)
+        database = as_database(runner.run(postgres.create()))
 
         class Here(Machine):
             pass

@@ -1,6 +1,5 @@
 """Whom we take for our PostgreSQL, at a real one behind a PgBouncer that insists on TLS, with a home that is not there."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def url(server: PgBouncer, parameters: str, host: str = "localhost") -> str:
 async def connect(text: str, authorities: str | None = None) -> None:
     """Connect, by TLS, for the server insists. Raises Unreachable as every user of an engine does."""
     it = database.parse_url(text, authorities)
-    engine = database.create_engine(it, pool_size=1, statement_seconds=10)
+    engine = database.create_engine(it, pool_size=1, statement_seconds=300, connect_seconds=300)
     try:
         async with engine.connect() as connection:
             await connection.exec_driver_sql("SELECT 1")
@@ -165,7 +164,7 @@ async def test_a_worker_hears_of_authorities_that_come_and_change(server: PgBoun
             "DATABASE_CA_FILE": str(file),
         }
     )
-    worker = Database(settings.current_url, 5)
+    worker = Database(settings.current_url, 300)
 
     async def asks() -> None:
         async with worker.transaction() as connection:
@@ -195,7 +194,7 @@ async def test_a_command_takes_the_same_file(server: PgBouncer, tmp_path: Path) 
     assert "Only the system's authorities are trusted" in done.err
     assert SECRET not in done.err
     environ = {"DATABASE_CA_FILE": str(in_file(tmp_path, OURS))}
-    done = await asyncio.wait_for(warmup("database", "status", url=asks, environ=environ), 60)
+    done = await warmup("database", "status", url=asks, environ=environ)
     assert "certificate" not in done.out + done.err
 
 

@@ -35,7 +35,7 @@ async def test_a_connection_that_ended_before_its_rollback_is_not_lent_again(
 @pytest.mark.parametrize("way", ["direct", "alone"])
 async def test_a_server_that_turns_a_connection_away_is_unreachable(postgres: Postgres, way: str) -> None:
     """As one does that is about to start: the driver's own word for it, which SQLAlchemy does not wrap here."""
-    nowhere = Database(lambda: database.parse_url(postgres.url("nobody_made_it")), 5.0)
+    nowhere = Database(lambda: database.parse_url(postgres.url("nobody_made_it")), 300.0)
     with pytest.raises(Unreachable, match="there is no database"):
         async with getattr(nowhere, way)():
             pass
