@@ -16,8 +16,9 @@ from tests.waiting import until
 from warmup_core import fleet as fleets
 
 OFF = {1: "+10m", 2: "-10m", 3: "+1d"}
-TIMING = replace(QUICK, lease=5.0, reply=120.0, statement=1.0, claim=1.5, sweep=2.5, dialogue=60.0)
-"""A lease that a busy machine keeps up with, and no dialogue that a stall ends: its mailbox would rest for a minute."""
+TIMING = replace(QUICK, lease=30.0, reply=120.0, statement=1.0, claim=1.5, sweep=2.5, dialogue=60.0)
+"""A lease that a busy machine keeps up with, and that is short to a wrong clock; no dialogue that a stall ends, for its mailbox
+would rest for a minute."""
 
 
 def off(shift: str) -> dict[str, str]:

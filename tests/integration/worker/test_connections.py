@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -20,6 +21,11 @@ from warmup_worker.engine import Engine
 from warmup_worker.timing import Timing
 
 ROLE = "small_worker"
+ROUTINE = replace(
+    Timing(), lease=60.0, statement=20.0, claim_to_mail=30.0, dialogue=120.0, refresh_lease=60.0
+)
+"""As often as real ones do, and with patience for a stall: whoever lost it would begin another connection, and the server counts
+the one before beside it until it notices."""
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +75,7 @@ async def test_many_workers_at_once_all_come_in_and_stay_within_the_budget(small
     counting = asyncio.create_task(count_them())
     async with AsyncExitStack() as running:
         workers = [
-            await running.enter_async_context(small.worker(number, Timing()))
-            for number in range(1, count + 1)
+            await running.enter_async_context(small.worker(number, ROUTINE)) for number in range(1, count + 1)
         ]
         await small.mails("sent", count)
         await until(lambda: all(it.report.readiness().ready for it in workers), "all are ready")

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 from tests.integration.worker.fleet import EAGER, PATIENT, Fleet
 from tests.submission import faults
@@ -56,7 +57,8 @@ async def test_what_nobody_answers_within_the_grace_ends_in_doubt(fleet: Fleet) 
     await fleet.start()
     await fleet.enrol(3)
     fleet.server.faults[Step.REPLY] = faults.silence
-    worker = Engine(fleet.settings(grace_seconds=PATIENT.margin + 1), "client.example")
+    timing = replace(PATIENT, margin=60.0)  # kept for writing, which a stall may make long
+    worker = Engine(fleet.settings(timing=timing, grace_seconds=timing.margin + 1), "client.example")
     running = asyncio.create_task(worker.run())
     await fleet.server.journal.until("accepted", 3)
     started = time.monotonic()

@@ -45,7 +45,7 @@ async def test_a_second_process_of_the_number_replaces_the_first_which_ends_its_
 async def test_two_supervised_processes_of_a_number_do_not_chase_each_other(fleet: Fleet) -> None:
     """Each would be started again whenever the other replaced it. The newcomer stands back, says so, and comes when it may."""
     # Whose heart has not been heard for three of its beats has died: so long that a stall of the machine is no death.
-    patient = replace(UNHURRIED, calm=3600.0, heartbeat=4.0)
+    patient = replace(UNHURRIED, calm=3600.0, heartbeat=6.0)
     await fleet.start()
     await fleet.enrol(4)
     first = Engine(fleet.settings(timing=patient), "client.example")
