@@ -155,10 +155,10 @@ async def test_a_spot_machine_that_is_taken_back_takes_no_mail_along(
 ) -> None:
     """All the pod may have in hand: a reply that comes in time, one that never comes, and a mail that has no dot yet.
 
-    The manifest's least grace is 70 s; the worker stops waiting ``margin`` before its end, which is after twenty here. So long
+    The manifest's least grace is 70 s; the worker stops waiting ``margin`` before its end, which is in its middle here. So long
     this test has to see that the mail without a dot is handed back, and to let the late reply come.
     """
-    timing = replace(PATIENT, hand_back=0.5, margin=50.0)
+    timing = replace(PATIENT, hand_back=0.5, margin=35.0)
     it = Sending(scene, engine, submission, timing)
     await it.create(workers=2, mailboxes=12, quota=400, cooldown=(1500, 2500))
     it.change(workers={"terminationGracePeriodSeconds": 70})

@@ -116,7 +116,7 @@ async def test_it_ends_within_seconds_of_sigterm(scene: Scene) -> None:
     await scene.reason("SecretMissing")
     assert scene.operator is not None
     scene.operator.send_signal(signal.SIGTERM)
-    assert scene.operator.wait(20) == 0, "a pod has thirty seconds"
+    assert scene.operator.wait(30) == 0, "a pod has thirty seconds"
 
 
 def test_a_wrong_environment_is_refused_whole() -> None:

@@ -126,7 +126,7 @@ async def test_pods_that_never_come_up_are_given_up_and_had_when_there_is_room(
     twice = "SELECT 1 FROM fleet WHERE failed_target = 3 AND failed_attempts >= 2 AND growing_since IS NULL"
     await until(lambda: it.fleet.rows(twice), "the row remembers that it was given up twice")
     scene.kill_operator()
-    await scene.start_operator(WARMUP_TIMING='{"resize": 15, "retry": 1}')
+    await scene.start_operator(WARMUP_TIMING='{"resize": 30, "retry": 1}')
     kubelet.room = 4
     it.wish(5)  # a changed spec forgets it; what can be had of five are four
     await scene.counted(engine, 4)

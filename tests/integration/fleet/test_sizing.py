@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.cluster.control_plane import TEST_KUBELET, ControlPlane
 from tests.cluster.kubelet import Kubelet
 from tests.integration.fleet.scene import FLEETS, Scene, count_of, enrol, live
-from tests.integration.worker.fleet import KEY_LINE, QUICK, Fleet, about_noon, password_of
+from tests.integration.worker.fleet import KEY_LINE, PATIENT, Fleet, about_noon, password_of
 from tests.submission.accounts import derived
 from tests.submission.server import Submission
 from tests.waiting import until
@@ -155,7 +155,7 @@ async def test_a_pause_stops_real_workers_by_their_next_heartbeat_and_keeps_thei
     scene: Scene, engine: AsyncEngine, control_plane: ControlPlane, namespace: str, tmp_path: Path
 ) -> None:
     """The operator hears of it by its watch and the workers by a heartbeat, which is every two seconds: within five."""
-    environment = {"WARMUP_TIMING": json.dumps(asdict(QUICK))}
+    environment = {"WARMUP_TIMING": json.dumps(asdict(PATIENT))}
     kubelet = Kubelet(
         control_plane.kubeconfig_of(TEST_KUBELET), tmp_path / "pods", namespace, environment=environment
     )
