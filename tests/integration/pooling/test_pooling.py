@@ -77,14 +77,15 @@ async def test_a_pause_reaches_running_workers_within_two_heartbeats(pooled: Fle
     """With that of every day, 2 s: the first may have looked just before the pause."""
     await pooled.start(workers=2)
     await pooled.enrol(2)
-    async with pooled.worker(1, Timing()) as one, pooled.worker(2, Timing()) as two:
+    timing = replace(PATIENT, heartbeat=Timing().heartbeat)
+    async with pooled.worker(1, timing) as one, pooled.worker(2, timing) as two:
         await pooled.mails("sent", 6)
         await pooled.execute("UPDATE fleet SET paused = true")
         for it in (one, two):
             await beats(it.lease, 2)
         paused = "The fleet is paused: nothing is sent."
         assert {it.report.readiness().reason for it in (one, two)} == {paused}
-        assert 2 * Timing().heartbeat < 5
+        assert 2 * timing.heartbeat < 5
 
 
 async def test_a_lowered_limit_holds_for_running_workers_within_five_seconds(pooled: Fleet) -> None:
