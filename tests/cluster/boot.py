@@ -163,7 +163,7 @@ class Boot:
 
 def _answers(url: str) -> bool:
     try:
-        urllib.request.urlopen(url, timeout=1).close()
+        urllib.request.urlopen(url, timeout=10).close()
     except OSError:
         return False
     return True

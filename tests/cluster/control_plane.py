@@ -45,7 +45,7 @@ _CONTROLLERS = "kube-controller-manager"
 _LOOPBACK = "127.0.0.1"
 _READY_WITHIN = 240.0
 """Seconds; it takes 3 on an idle machine of two cores."""
-_ASKED_AGAIN_AFTER, _ANSWERED_WITHIN = 10.0, 60.0
+_ASKED_AGAIN_AFTER, _ANSWERED_WITHIN = 10.0, 240.0
 """Seconds: who waits for a program asks it again, who has one question to ask has patience."""
 
 # One line a request, when it has been answered, with who asked, for what, and the answer's code. No bodies: they
@@ -312,7 +312,7 @@ class ControlPlane:
 
 def _answers(url: str) -> bool:
     try:
-        urllib.request.urlopen(url, timeout=1).close()
+        urllib.request.urlopen(url, timeout=_ASKED_AGAIN_AFTER).close()
     except OSError:
         return False
     return True

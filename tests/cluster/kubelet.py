@@ -281,7 +281,7 @@ class Kubelet:
 
     async def _request(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
         answer: dict[str, Any] = await self._api.request(
-            method, path, body=body, serializer=lambda _, plain: plain, _request_timeout=5, **options
+            method, path, body=body, serializer=lambda _, plain: plain, _request_timeout=30, **options
         )
         if self.cut_off:  # the answer to what was asked just before is lost too
             raise aiohttp.ClientConnectionError("the node is cut off")

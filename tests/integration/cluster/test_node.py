@@ -82,7 +82,7 @@ def test_a_pod_runs_and_nothing_is_left_when_the_node_is_down(node: Node) -> Non
     before = remains(node)
     node.up()
     node.kubectl(*POD)
-    node.kubectl("wait", "--for=condition=Ready", "pod/pause", "--timeout=110s")
+    node.kubectl("wait", "--for=condition=Ready", "pod/pause", "--timeout=240s")
     running = descendants(keeper(node))
     assert "/pause -P " in running.values()
     assert remains(node) - before

@@ -65,6 +65,6 @@ def test_the_import_contracts_are_kept() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout
