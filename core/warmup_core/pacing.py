@@ -8,7 +8,8 @@ its slot, its draw and one turn are over (``warmup_core.feasibility`` asks that 
 
 A mailbox that is behind (its slot has passed: enrolled late, an outage) is due at once. Where it missed more than a turn,
 as all have after an outage, each takes its own place in the turn that follows, so the backlog comes no faster than the limits
-let it through. ``not_before`` holds back all of this. After the window closes nothing is claimed: what is left is the day's
+let it through. Who waited with others for a pause comes back likewise, each at its own place (``Rhythm.comes_back``).
+``not_before`` holds back all of this. After the window closes nothing is claimed: what is left is the day's
 miss. Of several mailboxes that are due the one with the earliest ``deadline`` goes first.
 
 The draws are made from a seed and k, so the same mailbox on the same day has the same plan after a restart.
@@ -162,6 +163,15 @@ class Rhythm(NamedTuple):
     def deadline(self, left: int) -> float:
         """Until when the next of ``left`` mails has to be claimed."""
         return self.closes - self.least * left
+
+    def comes_back(self, over: float, waited: float, deadline: float, seed: str) -> float:
+        """When a mailbox goes on after a pause that was over at ``over`` for it and others, who may have waited for ``waited``.
+
+        Its own place in as long a time again, a slot at most: then all that waited add to what becomes due meanwhile no more
+        than what is ordinary. Half of what its deadline leaves at most, so that the pause's end costs no quota.
+        """
+        span = min(waited, self.slot, (deadline - over) / 2)
+        return over + span * jitter(seed, -2) if span > 0 else over
 
     def _open(self, at: float, reason: WakeReason, not_before: float) -> Moment:
         if self.closes <= self.opens:

@@ -85,6 +85,14 @@ class Mailbox:
             return at, reason, rhythm.closes, rhythm.deadline(portion.mails - self.spent)
         return self._next_of(schedule, day, now, able_since)
 
+    def comes_back(self, over: float, waited: float) -> float:
+        """When it goes on after a pause that was over at ``over``, by its own place: see ``pacing.Rhythm``."""
+        for portion in self.plan.portions:
+            if portion.mails and portion.rhythm.closes >= self.closes:
+                seed = f"{self.id}/{portion.opens_on}"
+                return portion.rhythm.comes_back(over, waited, self.deadline, seed)
+        return over
+
     def _next_of(self, schedule: Schedule, day: date, now: float, able_since: float | None) -> Next:
         """The same for any mailbox: several windows, one of which is over perhaps, or no mail."""
         instant = datetime.fromtimestamp(now, UTC)

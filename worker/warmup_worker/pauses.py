@@ -1,32 +1,33 @@
 """The pauses in force as this worker knows them: which mailbox may begin a turn, which recipient is passed over.
 
 What this process heard itself holds at once; what others heard comes with the heartbeat. A pause that slows gives each mailbox
-that asks a place in a queue, as many a minute as this worker's share of what the scope gets. In memory only: after a restart the
-table tells. Instants are the database's, in seconds since the epoch.
+that asks a place in a queue, as many a minute as this worker's share of what the scope gets. At the end of any pause each
+mailbox goes on at its own place (``Mailbox.comes_back``), or all that waited would go in one second, to be refused again. The
+place is drawn, not remembered: whoever asks, during the pause or after it, before a restart or after, hears the same.
+In memory only: after a restart the table tells. Instants are the database's, in seconds since the epoch.
 Invariant: an entry changes by the same rule as its row (``warmup_worker.pausing``), so both agree whoever comes first.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from warmup_core.replies import Scope
 from warmup_worker.mailbox import Mailbox
-from warmup_worker.pausing import PauseRow
+from warmup_worker.pausing import REMEMBERED_SECONDS, PauseRow
 from warmup_worker.reactions import Concerned, Pause
 
 _SENDING: Final = (Scope.EGRESS, Scope.PROVIDER, Scope.TENANT, Scope.DOMAIN, Scope.APPLICATION)
-_REMEMBERED_SECONDS: Final = 6 * 3600.0
-"""How long after its end a pause counts as the one before the next."""
 
 Gate = tuple[Scope, str]
 
 
 @dataclass(frozen=True)
 class Held:
-    """Why a mailbox may not begin: the pause's gate and rule; it may ask again at ``at``, None: when the pause changes."""
+    """Why a mailbox may not begin: the pause's gate and rule, which may be over for others; it may ask again at ``at``, None:
+    when the pause changes."""
 
     gate: Gate
     rule: str
@@ -55,7 +56,7 @@ class Pauses:
         old = self._known.get((pause.scope, pause.key))
         if old is not None and not _outweighs(new, old, now):
             return False
-        self._known[(pause.scope, pause.key)] = new
+        self._known[(pause.scope, pause.key)] = _going_on(new, old, now)
         return (
             old is None or not _in_force(old, now) or (old.rule, old.per_minute) != (new.rule, new.per_minute)
         )
@@ -65,12 +66,15 @@ class Pauses:
         read = {(row.scope, row.key): row for row in rows}
         over = {gate for gate, it in self._known.items() if whole and gate not in read and _in_force(it, now)}
         opened = over | {
-            gate for gate, row in read.items() if (old := self._known.get(gate)) and _outweighs(old, row, now)
+            gate
+            for gate, row in read.items()
+            if (old := self._known.get(gate)) and _in_force(old, now) and _outweighs(old, row, now)
         }
         for gate in over:
-            del self._known[gate]
-        self._known.update(read)
-        for gate in [it for it, row in self._known.items() if _end(row) + _REMEMBERED_SECONDS < now]:
+            self._known[gate] = replace(self._known[gate], until=now)
+        for gate, row in read.items():
+            self._known[gate] = _going_on(row, self._known.get(gate), now)
+        for gate in [it for it, row in self._known.items() if _end(row) + REMEMBERED_SECONDS < now]:
             del self._known[gate]
         for gate in [
             it for it in self._queues if it not in self._known or not _in_force(self._known[it], now)
@@ -89,14 +93,20 @@ class Pauses:
         for scope in _SENDING:
             gate = (scope, who.key(scope) or "")
             pause = self._known.get(gate)
-            if pause is None or not _in_force(pause, now):
-                continue
-            if pause.per_minute is None:
-                return Held(gate, pause.rule, pause.until)
-            at = self._place(gate, mailbox.id, now, workers * 60 / pause.per_minute)
-            if at > now:
-                return Held(gate, pause.rule, min(at, _end(pause)))
+            if pause is not None and (at := self._opens(pause, gate, mailbox, now, workers)) > now:
+                return Held(gate, pause.rule, None if at == math.inf else at)
         return None
+
+    def _opens(self, pause: PauseRow, gate: Gate, mailbox: Mailbox, now: float, workers: int) -> float:
+        """When a mailbox that is due may pass this pause."""
+        end = _end(pause)
+        if end > now and pause.per_minute is not None:
+            at = self._place(gate, mailbox.id, now, workers * 60 / pause.per_minute)
+            if at < end:
+                return at
+        if end == math.inf or mailbox.not_before > end:  # it has sent since, or comes from a rest of its own
+            return end
+        return mailbox.comes_back(end, _waited(pause))
 
     def stops(self, scope: Scope, key: str, now: float) -> bool:
         """Whether this key is paused now."""
@@ -117,7 +127,7 @@ class Pauses:
     def attempt(self, scope: Scope, key: str, rule: str, now: float) -> int:
         """How often this rule had made this key pause in a row before a pause that begins now."""
         known = self._known.get((scope, key))
-        if known is None or known.rule != rule or _end(known) + _REMEMBERED_SECONDS < now:
+        if known is None or known.rule != rule or _end(known) + REMEMBERED_SECONDS < now:
             return 0
         return known.attempt + (not _in_force(known, now))
 
@@ -132,6 +142,19 @@ class Pauses:
 
 def _end(pause: PauseRow) -> float:
     return math.inf if pause.until is None else pause.until
+
+
+def _going_on(new: PauseRow, old: PauseRow | None, now: float) -> PauseRow:
+    """A pause that was made longer or ended early, each of which its row says to have begun then: since when it was in truth."""
+    if old is not None and (_in_force(old, now) or _end(new) <= new.since):
+        return replace(new, since=min(old.since, new.since))
+    return new
+
+
+def _waited(pause: PauseRow) -> float:
+    """How long mailboxes may have waited for its end, by it and those before it in a row."""
+    length = _end(pause) - pause.since
+    return min(length * (pause.attempt + 1), REMEMBERED_SECONDS) if length > 0 else REMEMBERED_SECONDS
 
 
 def _in_force(pause: PauseRow, now: float) -> bool:

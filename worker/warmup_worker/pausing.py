@@ -8,6 +8,7 @@ Invariant: in one row a stop outweighs a slowing, a longer pause a shorter one, 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,6 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from warmup_core.replies import Scope
 from warmup_core.tables import readable
 from warmup_worker.reactions import Pause
+
+REMEMBERED_SECONDS: Final = 6 * 3600.0
+"""How long after its end a pause is known: it counts as the one before the next, and who waited for it comes back one by one."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ SELECT scope, key, extract(epoch FROM {readable("until")})::float8 AS until, per
     extract(epoch FROM since)::float8 AS since
 FROM pauses WHERE
 """  # noqa: S608 - our own text
-_IN_FORCE = text(_READ + "until IS NULL OR until > clock_timestamp()")
+_KNOWN = text(f"""{_READ} until IS NULL OR until > clock_timestamp()
+    OR scope <> 'recipient' AND until > clock_timestamp() - make_interval(secs => {REMEMBERED_SECONDS})""")
 _CHANGED = text(_READ + "since >= CAST(:since AS timestamptz)")
 
 
@@ -72,9 +77,10 @@ async def write(connection: AsyncConnection, pauses: Sequence[Pause]) -> None:
 
 
 async def read(connection: AsyncConnection, since: datetime | None) -> list[PauseRow]:
-    """The pauses that changed at or after ``since``, over or not; without it all that are in force."""
+    """The pauses that changed at or after ``since``, over or not; without it all that are in force, and of those
+    that several mailboxes obey the ones that are over since a short while."""
     if since is None:
-        rows = await connection.execute(_IN_FORCE)
+        rows = await connection.execute(_KNOWN)
     else:
         rows = await connection.execute(_CHANGED, {"since": since})
     known = set(Scope)  # a later release may pause what this one has never heard of

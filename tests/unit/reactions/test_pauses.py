@@ -1,8 +1,7 @@
 """The pauses that a worker knows: the stronger stays, what opens wakes those who wait, a slowed scope is a queue."""
 
-from types import SimpleNamespace
-from typing import cast
-
+from tests.unit.worker.test_shard import ENROLMENT
+from tests.unit.worker.test_shard import row as read
 from warmup_core.replies import Scope
 from warmup_worker.mailbox import Mailbox
 from warmup_worker.pauses import Pauses
@@ -11,10 +10,10 @@ from warmup_worker.reactions import Pause
 
 
 def mailbox(number: int, host: str = "smtp.example", application: str | None = None) -> Mailbox:
-    enrolment = SimpleNamespace(
-        user_id=1, address=f"m{number}@one.example", smtp_host=host, application=application
+    enrolment = ENROLMENT._replace(
+        id=number, address=f"m{number}@one.example", smtp_host=host, application=application
     )
-    return cast(Mailbox, SimpleNamespace(id=number, enrolment=enrolment))
+    return Mailbox(read(number, enrolment=enrolment))
 
 
 def heard(seconds: float | None, per_minute: int | None = None, attempt: int = 0) -> Pause:

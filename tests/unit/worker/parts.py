@@ -9,15 +9,18 @@ from warmup_worker.clock import DatabaseClock
 from warmup_worker.connection import Database
 from warmup_worker.consequences import Consequences
 from warmup_worker.foresight import Foresight
+from warmup_worker.gates import Gates
 from warmup_worker.keeper import Keeper
 from warmup_worker.lease import Lease
+from warmup_worker.limits import Limits
 from warmup_worker.metrics import Metrics
 from warmup_worker.outcomes import Outcomes
+from warmup_worker.starter import Starter
 from warmup_worker.timing import Timing
 
 
 class Parts:
-    """Worker 1's shard, its keeper, and what carries out reactions."""
+    """Worker 1's shard, its keeper, what carries out reactions, and what starts turns."""
 
     def __init__(self) -> None:
         timing, metrics, clock = Timing(), Metrics(1), DatabaseClock()
@@ -32,3 +35,5 @@ class Parts:
         self.consequences = Consequences(
             self.shard, self.keeper, outcomes, clock, metrics, timing.application_wait
         )
+        self.gates = Gates(self.shard)
+        self.starter = Starter(self.shard, self.keeper, self.gates, Limits(asked, lease, timing, 1))
