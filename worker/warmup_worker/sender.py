@@ -121,7 +121,7 @@ class Sender:
         """Turns under way that have no claim yet: whoever begins and ends a turn notes it here, its claim takes it out."""
 
     async def take(self, turn: Turn) -> None:
-        """The whole turn of a mailbox. Cancelled, it still settles what it claimed."""
+        """The whole turn of a mailbox, until its outcome is queued. Cancelled, it still settles what it claimed."""
         try:
             await self._take(turn)
         except asyncio.CancelledError:
@@ -134,8 +134,6 @@ class Sender:
             turn.free()
             if turn.session is not None:
                 turn.session.close()
-        if turn.settled is not None:
-            await asyncio.shield(turn.settled)
 
     def _paused(self, recipient_id: int) -> bool:
         """Whether a server does not let us write to this mailbox now."""
