@@ -18,6 +18,7 @@ The meaning of each reaction for the engine, with the scopes it may have (``ALLO
 | fail_message | message | the mail ends ``failed``, its quota is given back; counts against the mailbox's health |
 | in_doubt | message | the mail ends ``in_doubt``: its quota stays spent, it is never sent again |
 
+One ``fail_message`` pauses nobody else; that a host says it to most mails the worker counts (``warmup_worker.refusals``).
 ``retry`` never sends the same mail again. What a complete reply refuses, or silence before the dot ends, is undelivered; only
 silence after the dot is in doubt (RFC 1047). Scope is whom the text names; nobody: before login the provider, then the mailbox.
 

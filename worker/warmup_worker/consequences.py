@@ -4,6 +4,7 @@
 the mailbox's own matter --------> a rest and its reason: here at once, in its row with the next outcomes
 somebody's beyond the mailbox ---> a pause as well: here at once, at the other workers with their heartbeats
 its OAuth application's ---------> a pause instead of the rest: it waits with the application's other mailboxes
+its mail alone ------------------> a rest; and a pause of its host where that refuses most mails (``refusals``)
 ```
 Of a mail that was claimed only the reaction is told (``react``): its rest is written with its outcome (``sender``).
 Invariants: a mailbox rests for the enrolment that failed; one that is enrolled otherwise by now may begin anew at once. None is
@@ -14,12 +15,22 @@ Fails: not at all; what is to be written waits in ``outcomes`` for the database.
 import logging
 import random
 
+from warmup_core.replies import Scope
 from warmup_worker.clock import DatabaseClock
 from warmup_worker.keeper import Keeper
 from warmup_worker.mailbox import Mailbox
 from warmup_worker.metrics import Metrics
 from warmup_worker.outcomes import Outcomes
-from warmup_worker.reactions import Concerned, Pause, Reaction, react, react_to_token
+from warmup_worker.reactions import (
+    MAILS_REFUSED,
+    Concerned,
+    Pause,
+    Reaction,
+    react,
+    react_to_refusals,
+    react_to_token,
+)
+from warmup_worker.refusals import Refusals
 from warmup_worker.roster import Enrolment
 from warmup_worker.settling import Deferral
 from warmup_worker.shard import Shard
@@ -42,6 +53,7 @@ class Consequences:
     ) -> None:
         self._shard, self._keeper, self._outcomes = shard, keeper, outcomes
         self._clock, self._metrics, self._application_wait = clock, metrics, application_wait
+        self._refusals = Refusals()
 
     def defer(self, mailbox: Mailbox, enrolled: Enrolment, phase: str, reason: str) -> None:
         """No claim was made: the mailbox rests, and no quota is spent."""
@@ -88,7 +100,22 @@ class Consequences:
             self._pause(reaction.pause, reaction.alert, now)
         elif reaction.alert:
             log.error("mailbox %d: %s", mailbox.id, reaction.hold, extra={"mailbox": mailbox.id})
+        if reaction.refused and recipient_id is not None:
+            self._judged(enrolled, reaction.hold, now)
         return reaction
+
+    def accepted(self, enrolled: Enrolment) -> None:
+        """A server took a mail."""
+        self._judged(enrolled, None, self._clock.now())
+
+    def _judged(self, enrolled: Enrolment, refused: str | None, now: float) -> None:
+        """A server took a mail, or refused it for good with a reason; who refuses most of them pauses."""
+        pauses, host = self._keeper.pauses, enrolled.smtp_host.lower()
+        since = pauses.since(Scope.PROVIDER, host, MAILS_REFUSED)
+        if self._refusals.judged(host, refused is not None, since) and refused is not None:
+            before = pauses.attempt(Scope.PROVIDER, host, MAILS_REFUSED, now)
+            draw = random.random()  # noqa: S311 - jitter, no secret
+            self._pause(react_to_refusals(host, refused, draw, before), before == 0, now)
 
     def _rest(self, mailbox: Mailbox, enrolled: Enrolment, reaction: Reaction) -> None:
         now = self._clock.now()

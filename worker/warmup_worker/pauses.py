@@ -131,6 +131,11 @@ class Pauses:
             return 0
         return known.attempt + (not _in_force(known, now))
 
+    def since(self, scope: Scope, key: str, rule: str) -> float | None:
+        """When this rule made this key pause the last time; None where it did not, or long ago."""
+        known = self._known.get((scope, key))
+        return known.since if known is not None and known.rule == rule else None
+
     def in_force(self, now: float) -> list[PauseRow]:
         """Every pause in force, the latest first."""
         return sorted((it for it in self._known.values() if _in_force(it, now)), key=lambda it: -it.since)

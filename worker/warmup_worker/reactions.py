@@ -6,7 +6,8 @@ a reply -> replies.classify -> scope: message, mailbox                     -> th
                                       recipient, tenant, domain, provider,
                                       egress                               -> a Pause for all workers, and the mailbox backs off
 ```
-An OAuth token that is not to be had is reacted to likewise (``react_to_token``).
+An OAuth token that is not to be had is reacted to likewise (``react_to_token``), and so is a host that refuses most of our mails
+(``react_to_refusals``; ``refusals`` counts them).
 
 Invariants: the sending mailbox always rests, so nothing is tried in a tight loop, and no rest is shorter than the server asked
 for, up to a week. A label (``rule``) comes from a closed set; only ``hold`` and ``Pause.reason`` quote the server.
@@ -30,6 +31,9 @@ SLOW_PER_MINUTE: Final = 10
 """What a provider gets from the whole fleet while it is slowed."""
 OAUTH_GRANT: Final = "oauth-grant"
 """The rule of a refused refresh token; a hold that it caused begins with it."""
+MAILS_REFUSED: Final = "mails-refused"
+"""The rule of a host that pauses because it refuses most mails for good."""
+_REFUSED_WAIT: Final = Wait(1_800, 2, 14_400)
 _ENDPOINT_WAIT: Final = Wait(5, 2, 300)
 _LEAST_WAIT: Final = 1.0
 _ALARM_AT: Final = 3
@@ -65,11 +69,13 @@ class Pause:
 
 @dataclass(frozen=True)
 class Reaction:
-    """``rest``: seconds that the mailbox rests, ``hold`` why; ``strike``: whether it counts against the mailbox's health."""
+    """``rest``: seconds that the mailbox rests, ``hold`` why; ``strike``: whether it counts against the mailbox's health;
+    ``refused``: whether the server refused the mail itself, for good."""
 
     rest: float
     hold: str
     strike: bool = False
+    refused: bool = False
     pause: Pause | None = None
     alert: bool = False
 
@@ -124,7 +130,8 @@ def react(
     key = who.key(verdict.scope)
     if verdict.scope in _OWN or key is None:
         rest = _own_rest(verdict, failures, backoff, draw)
-        return Reaction(rest, hold, verdict.counts_against_mailbox_health, alert=verdict.alert)
+        refused = verdict.reaction is Does.FAIL_MESSAGE
+        return Reaction(rest, hold, verdict.counts_against_mailbox_health, refused, alert=verdict.alert)
     if verdict.scope is Scope.RECIPIENT:
         if failures >= _BLAMELESS_RECIPIENTS:
             return Reaction(backoff, hold)
@@ -172,6 +179,16 @@ def react_to_token(
         seconds = max(trouble.retry_after, _LEAST_WAIT)
     pause = Pause(Scope.APPLICATION, application, _spread(seconds, draw), None, before, rule, reason)
     return Reaction(0.0, f"{rule}: {reason}", pause=pause, alert=before == first_alarm)
+
+
+def react_to_refusals(host: str, last: str, draw: float, before: int) -> Pause:
+    """What to do about a host that refuses most of our mails for good, the last one for the reason ``last``.
+
+    ``before``: how often it had paused for that in a row. Nothing goes there for half an hour, then an hour, four hours at most.
+    """
+    seconds = min(_REFUSED_WAIT.first * _REFUSED_WAIT.growth ** min(before, 64), _REFUSED_WAIT.most)
+    reason = f"it refuses most mails for good: look at the texts and at how the domains authenticate; the last one: {last}"
+    return Pause(Scope.PROVIDER, host, _spread(seconds, draw), None, before, MAILS_REFUSED, reason)
 
 
 def _own_rest(verdict: Verdict, failures: int, backoff: float, draw: float) -> float:

@@ -222,6 +222,8 @@ class Sender:
         if not verdict.handed_back:
             provider = providers.known_provider(enrolled.smtp_host)
             self._metrics.provider_mails.labels(provider, verdict.state.value).inc()
+        if verdict.state is MailState.SENT:
+            self._consequences.accepted(enrolled)
         if verdict.state is MailState.FAILED and not verdict.handed_back:
             reaction = self._consequences.react(
                 mailbox, enrolled, verdict.phase, verdict.reply, claim.recipient_id
