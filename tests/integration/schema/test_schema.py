@@ -220,3 +220,15 @@ async def test_a_worker_that_falls_silent_in_a_transaction_loses_its_session_and
     await until(free, "the lock of the silent session is free")
     await until(silent.is_closed, "the silent session is ended")
     await other.close()
+
+
+async def test_a_tests_own_sessions_are_without_the_timeouts_of_their_role(database_url: str) -> None:
+    """Where the role is that of the workers under test, too: the judge may stand still in a transaction."""
+    own = as_database(database_url)
+    await own.bound_waits()
+    await own.close()
+    engine = judge(database_url)
+    async with engine.connect() as connection:
+        for name in ("lock_timeout", "idle_in_transaction_session_timeout"):
+            assert await connection.scalar(text(f"SHOW {name}")) == "0"
+    await engine.dispose()
