@@ -1,9 +1,9 @@
 """The pauses in force as this worker knows them: which mailbox may begin a turn, which recipient is passed over.
 
 What this process heard itself holds at once; what others heard comes with the heartbeat. A pause that slows gives each mailbox
-that asks a place in a queue, as many a minute as this worker's share of what the scope gets. At the end of any pause each
-mailbox goes on at its own place (``Mailbox.comes_back``), or all that waited would go in one second, to be refused again. The
-place is drawn, not remembered: whoever asks, during the pause or after it, before a restart or after, hears the same.
+that asks a place in a queue, as many a minute as this worker's share of what the scope gets. At the end of any pause the first
+that waited goes on and finds out, the others each at its own place (``Mailbox.comes_back``), or all that waited would go in one
+second, to be refused again. The place is drawn, not remembered: whoever asks, before a restart or after, hears the same.
 In memory only: after a restart the table tells. Instants are the database's, in seconds since the epoch.
 Invariant: an entry changes by the same rule as its row (``warmup_worker.pausing``), so both agree whoever comes first.
 """
@@ -48,6 +48,8 @@ class Pauses:
     def __init__(self) -> None:
         self._known: dict[Gate, PauseRow] = {}
         self._queues: dict[Gate, _Queue] = {}
+        self._first: dict[Gate, tuple[float, int]] = {}
+        """The mailbox that goes on first after the pause that ends then."""
 
     def begin(self, pause: Pause, now: float) -> bool:
         """Take up what this worker heard itself; False where a pause in force is as strong already."""
@@ -76,6 +78,7 @@ class Pauses:
             self._known[gate] = _going_on(row, self._known.get(gate), now)
         for gate in [it for it, row in self._known.items() if _end(row) + REMEMBERED_SECONDS < now]:
             del self._known[gate]
+            self._first.pop(gate, None)
         for gate in [
             it for it in self._queues if it not in self._known or not _in_force(self._known[it], now)
         ]:
@@ -106,7 +109,10 @@ class Pauses:
                 return at
         if end == math.inf or mailbox.not_before > end:  # it has sent since, or comes from a rest of its own
             return end
-        return mailbox.comes_back(end, _waited(pause))
+        first = self._first.get(gate)
+        if first is None or first[0] != end:
+            first = self._first[gate] = (end, mailbox.id)
+        return end if first[1] == mailbox.id else mailbox.comes_back(end, _waited(pause))
 
     def stops(self, scope: Scope, key: str, now: float) -> bool:
         """Whether this key is paused now."""

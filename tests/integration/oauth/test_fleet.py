@@ -13,6 +13,7 @@ from tests.integration.oauth.fleet import OAuthFleet
 from tests.integration.worker.fleet import EAGER, PATIENT
 from tests.submission.faults import Exchange, Step, drop
 from tests.waiting import until
+from warmup_core import pauses
 
 ONE_EACH = EAGER.model_copy(update={"emails_per_mailbox_per_day": 1})
 
@@ -172,7 +173,8 @@ async def test_an_endpoint_that_never_answers_stops_nobody_with_a_password(fleet
 
         async def all_sent() -> bool:
             """Where even a good answer came after 0.4 s, they wait once more."""
-            await fleet.execute("UPDATE pauses SET until = clock_timestamp(), since = clock_timestamp()")
+            async with fleet.engine.begin() as connection:
+                await pauses.end(connection, "application", "google")
             return (await fleet.states()).get("sent") == 45
 
         await until(all_sent, "45 mails sent", pause=1.0)

@@ -165,3 +165,31 @@ def test_a_pause_that_was_made_longer_is_as_long_as_it_was_in_all() -> None:
         parts.keeper.pauses.begin(heard(left), BEGINS + at)
         assert not starts(parts, BEGINS + at, BEGINS + at + 50)
     assert busiest_second(starts(parts, ENDS, ENDS + PAUSE)) <= 5
+
+
+@pytest.mark.parametrize("mailboxes", [1, 2])
+def test_the_first_that_waited_finds_out_at_once(mailboxes: int) -> None:
+    """A scope of one mailbox has nobody to be spread with, and whoever mended something sees a mail."""
+    parts = Parts()
+    parts.shard.put([row(it, quota=QUOTA) for it in range(1, mailboxes + 1)], BEGINS)
+    for _ in range(2):
+        parts.keeper.pauses.begin(heard(PAUSE), BEGINS)
+        assert not starts(parts, BEGINS, ENDS)
+    assert list(starts(parts, ENDS, ENDS + 1).values()) == [ENDS]
+    assert len(starts(parts, ENDS + 1, ENDS + PAUSE)) == mailboxes - 1
+
+
+def test_of_each_pause_another_is_the_first() -> None:
+    parts = Parts()
+    parts.shard.put([row(it, quota=QUOTA) for it in range(1, 4)], BEGINS)
+    tried = set[int]()
+    for n in range(3):
+        begins = BEGINS + n * (PAUSE + 1)
+        parts.keeper.pauses.begin(heard(PAUSE), begins)
+        assert not starts(parts, begins, begins + PAUSE)
+        mailbox = parts.shard.begin(begins + PAUSE)
+        assert mailbox is not None
+        assert parts.keeper.pauses.holding(mailbox, begins + PAUSE, 1) is None
+        tried.add(mailbox.id)
+        parts.shard.deferred(mailbox, "mail: no", begins + 9999, begins + PAUSE)
+    assert tried == {1, 2, 3}
