@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-ENOUGH: Final = 64
+ENOUGH: Final = 128
 """From here on a statement costs by its rows: waiting for more saves nothing."""
 
 

@@ -42,7 +42,7 @@ class Timing:
     day: float = limits.DAY_SECONDS
     calm: float = 300.0
     """How long a process has its number before another that is started under it may take over."""
-    gather: float = 0.1
+    gather: float = 0.2
     """How long a batch of claims gathers at most before it is written; one of outcomes, which nobody waits for, twice as long."""
     sweep_every: float = 10.0
     reread_every: float = 300.0
