@@ -172,6 +172,7 @@ class Engine:
             or not self.lease.trusted
             or not self._outcomes.caught_up
             or not self._claims.open
+            or not len(self._keeper.pool)  # nobody to write to: while it is read for the first time
         ):
             self._starter.unable()
             return ROUND_SECONDS

@@ -1,7 +1,7 @@
 """What a worker knows of its day beforehand: how the mails are spread under what all share, and what keeps quotas unmet.
 
-The sentences are those of ``warmup plan`` and of the fleet's condition QuotaFeasible; here they come from the pool in memory, so
-a fleet of plain processes has them too.
+The sentences are those of ``warmup plan`` and of the fleet's condition QuotaFeasible; here they come from the fleet's headcount,
+so a fleet of plain processes has them too.
 """
 
 import logging
@@ -15,7 +15,7 @@ from warmup_core.plan import Enrolled
 from warmup_core.planning import Planner
 from warmup_core.sizing import Rules
 from warmup_worker.lease import Orders
-from warmup_worker.pool import Pool
+from warmup_worker.pool import Headcount
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +28,13 @@ class Foresight:
         self.sentences: tuple[str, ...] = ()
         """What stands in the way of the fleet's full numbers, and what the clock does to today's window."""
 
-    def planner(self, orders: Orders, pool: Pool) -> Planner:
+    def planner(self, orders: Orders, fleet: Headcount) -> Planner:
         """Plans this day, and says what is new of what stands in its way."""
         settings = orders.settings
         measured = self._measured(settings.max_concurrent_sends)
         send = measured.send if measured else None
-        of_worker = -(-pool.present // orders.worker_count)
-        crowd = Crowd(pool.present, orders.worker_count, of_worker, pool.largest_user, pool.largest_domain)
+        of_worker = -(-fleet.present // orders.worker_count)
+        crowd = Crowd(fleet.present, orders.worker_count, of_worker, fleet.largest_user, fleet.largest_domain)
         self._say(orders, crowd, send or ASSUMED_SEND)
         return Planner(orders.day, orders.zone, settings, paces(settings, crowd, send))
 

@@ -6,7 +6,7 @@ minute (the overlap forgives transactions that committed late) and those to be l
 found by the slow full reading.
 The pool of recipients is the same for every worker and takes the database half a second for 100,000 mailboxes. So it is read
 again only where a mailbox has changed, not for a resize, a new setting or a new day, which reach all workers at once; and a
-worker that is about to be given mailboxes has read it before. While changes go on, a reading is followed by a rest of thirty
+worker that is about to be given mailboxes has read it before; one that has some at its start reads it beside them. While changes go on, a reading is followed by a rest of thirty
 times what it took, ten seconds at the least: a newcomer waits so long for its first mail.
 Fails: an outage leaves memory as it is; the next beat tries again.
 """
@@ -16,6 +16,7 @@ import gc
 import itertools
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TypeVar
@@ -28,7 +29,7 @@ from warmup_worker.connection import Database, Rejected
 from warmup_worker.foresight import Foresight
 from warmup_worker.lease import Lease, Orders
 from warmup_worker.pauses import Pauses
-from warmup_worker.pool import Pool
+from warmup_worker.pool import Headcount, Pool
 from warmup_worker.roster import Change, MailboxRow, Portion
 from warmup_worker.shard import Shard
 from warmup_worker.timing import Timing
@@ -177,17 +178,17 @@ class Keeper:
         async for some in _slices(list(self._shard.mailboxes)):
             self._shard.keep_owned(self._number, orders.worker_count, some)
         started, since = boottime(), self._clock.instant()
-        await self._keep_pool(orders, thorough=not new)
         self._shard.day = orders.day
-        planner = self.foresight.planner(orders, self.pool)
-        self._portion = portion = Portion(self._number, orders.worker_count, planner)
-        gone = set(self._shard.mailboxes)
-        async for page in roster.everything(self._database, portion):
-            if gone:
-                gone.difference_update(row.id for row in page)
-            await self._put(page, anew=new)
-            if new:
-                gc.freeze()  # what was read stays: looking for garbage in it again and again is in vain
+        async with self._pool_beside(orders, thorough=not new) as headcount:
+            planner = self.foresight.planner(orders, headcount)
+            self._portion = portion = Portion(self._number, orders.worker_count, planner)
+            gone = set(self._shard.mailboxes)
+            async for page in roster.everything(self._database, portion):
+                if gone:
+                    gone.difference_update(row.id for row in page)
+                await self._put(page, anew=new)
+                if new:
+                    gc.freeze()  # what was read stays: looking for garbage in it again and again is in vain
         await self._drop(gone)
         self._scope, self._read_at, self._seen_until = scope, started, since
         self.loaded.set()
@@ -206,6 +207,24 @@ class Keeper:
                     "mailboxes": len(self._shard.mailboxes),
                 },
             )
+
+    @asynccontextmanager
+    async def _pool_beside(self, orders: Orders, *, thorough: bool) -> AsyncIterator[Headcount]:
+        """The fleet's headcount at once, and the pool at the end of the block at the latest: the first time it is read beside
+        the mailboxes, since both take the database and this process equally long in turn."""
+        if self._pool_of is not None:
+            await self._keep_pool(orders, thorough=thorough)
+            yield self.pool.headcount
+            return
+        async with self._database.reading() as connection:
+            headcount = await roster.headcount(connection)
+        reading = asyncio.create_task(self._keep_pool(orders))
+        try:
+            yield headcount
+            await reading
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
     async def _read_changes(self, orders: Orders) -> None:
         portion = self._portion

@@ -18,6 +18,15 @@ from warmup_core import pairing, threads
 
 
 @dataclass(frozen=True)
+class Headcount:
+    """How many members take part, and how many the largest user and the largest domain have, those who left today among them."""
+
+    present: int
+    largest_user: int
+    largest_domain: int
+
+
+@dataclass(frozen=True)
 class Members:
     """The mailboxes of a fleet by place: their ids, their users numbered from 0 as they come, their domains numbered anyhow,
     and whether they still take part. Arrays of one length."""
@@ -49,8 +58,8 @@ class Pool:
         members = members or Members.of([])
         self._ids, self._present, self._members = members.ids, members.present, members
         self._by_id = array("i", sorted(range(len(self._ids)), key=self._ids.__getitem__))
-        self.largest_user = max(Counter(members.users).values(), default=0)
-        self.largest_domain = max(Counter(members.domains).values(), default=0)
+        self._largest_user = max(Counter(members.users).values(), default=0)
+        self._largest_domain = max(Counter(members.domains).values(), default=0)
         self._pairing = pairing.Pool.of(members.users, members.domains)
         self._turn = lru_cache(maxsize=256)(partial(pairing.turn, self._pairing))
 
@@ -61,6 +70,11 @@ class Pool:
     def present(self) -> int:
         """Members that take part."""
         return sum(self._present)
+
+    @property
+    def headcount(self) -> Headcount:
+        """What ``roster.headcount`` finds in the tables."""
+        return Headcount(self.present, self._largest_user, self._largest_domain)
 
     @property
     def whole(self) -> bool:

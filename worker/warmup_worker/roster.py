@@ -24,7 +24,7 @@ from warmup_core.tables import readable
 from warmup_worker import quotas
 from warmup_worker.clock import boottime
 from warmup_worker.connection import Database, rows
-from warmup_worker.pool import Members
+from warmup_worker.pool import Headcount, Members
 from warmup_worker.quotas import Owed
 
 PAGE = 5000
@@ -128,11 +128,17 @@ WHERE changed_at >= CAST(:since AS timestamptz) AND id % :count = CAST(:number A
 # of one domain beside each other. Words are compared once each, in no language; all that is sorted for a million members are
 # numbers, in one order throughout, so that PostgreSQL 16 and later sorts them once. Bytes, because a list of a million numbers
 # would take fifty times their size.
-_POOL = text("""
+_ENROLLED = """
 WITH enrolled AS MATERIALIZED (
     SELECT id, user_id, active, split_part(address, '@', -1) COLLATE "C" AS domain FROM mailboxes
     WHERE active OR changed_at >= (SELECT fleet_day()::timestamp AT TIME ZONE fleet_zone())
-), numbered AS MATERIALIZED (
+)"""
+_HEADCOUNT = text(f"""{_ENROLLED}
+SELECT (SELECT count(*) FILTER (WHERE active) FROM enrolled) AS members,
+    (SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM enrolled GROUP BY user_id) AS every) AS largest_user,
+    (SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM enrolled GROUP BY domain) AS every) AS largest_domain
+""")  # noqa: S608 - our own text
+_POOL = text(f"""{_ENROLLED}, numbered AS MATERIALIZED (
     SELECT domain, row_number() OVER (ORDER BY domain)::integer AS number FROM (SELECT DISTINCT domain FROM enrolled) AS every
 ), member AS MATERIALIZED (
     SELECT id, user_id, active, number FROM enrolled JOIN numbered USING (domain)
@@ -147,7 +153,7 @@ SELECT coalesce(string_agg(int8send(id), '' ORDER BY home, user_id, number, id),
     coalesce(string_agg(int4send(number), '' ORDER BY home, user_id, number, id), '') AS domains,
     coalesce(string_agg(boolsend(active), '' ORDER BY home, user_id, number, id), '') AS present
 FROM placed
-""")
+""")  # noqa: S608 - our own text
 
 
 def _row(row: Record, owed: Owed, read_at: float) -> MailboxRow:
@@ -261,6 +267,12 @@ async def fingerprint(connection: AsyncConnection) -> tuple[int, int | None]:
     """Another one for any mailbox that is made, changed or deleted, also by a transaction that committed late."""
     row = (await connection.execute(_FINGERPRINT)).one()
     return row.mailboxes, row.changes
+
+
+async def headcount(connection: AsyncConnection) -> Headcount:
+    """What the pool would be found to be; a fifth of the time that reading it takes."""
+    row = (await connection.execute(_HEADCOUNT)).one()
+    return Headcount(row.members, row.largest_user, row.largest_domain)
 
 
 async def pool(connection: AsyncConnection) -> Members:

@@ -164,6 +164,9 @@ async def test_who_leaves_during_the_day_keeps_its_place_in_a_pool_read_later(
     async def pairs() -> dict[int, int]:
         async with worker_database.reading() as connection:
             pool = Pool(await roster.pool(connection))
+            assert pool.headcount == await roster.headcount(connection), (
+                "what is planned by before it is read"
+            )
         found = {it: pool.recipient(it, "t0ken", fleet.day, 1) for it in ids}
         return {it: to.mailbox_id for it, to in found.items() if to}
 

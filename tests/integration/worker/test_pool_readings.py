@@ -111,3 +111,29 @@ async def test_a_new_day_is_read_only_where_somebody_has_left(
         await until(lambda: readings() == 2, "who has left is out of the pool")
         await move("Etc/GMT+3")
         await until(lambda: readings() == 3, "another day may leave out who had left in this one")
+
+
+async def test_mailboxes_are_read_beside_the_pool_and_begin_when_it_is_there(
+    fleet: Fleet, engine: AsyncEngine
+) -> None:
+    """For a million the pool takes seconds. Whoever began without it would find nobody to write to, and rest."""
+    await fleet.start()
+    await fleet.enrol(6)
+    # What sends an id to the pool, here waits for a lock first.
+    await fleet.execute(
+        "CREATE FUNCTION public.int8send(bigint) RETURNS bytea LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN pg_catalog.int8send($1); END $$"
+    )
+    await fleet.execute(f"ALTER DATABASE {engine.url.database} SET search_path = public, pg_catalog")
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql("SELECT pg_advisory_xact_lock(1)")
+        async with fleet.worker(1, replace(TIMING, statement=30.0)) as worker:
+            await until(lambda: worker.report.account().mailboxes == 6, "the mailboxes are read")
+            await until(fleet.waits_for_a_lock, "the pool is not")
+            assert not worker.report.readiness().ready
+            assert "no recipient" not in worker.report.account().reasons
+            assert not fleet.server.journal.accepted
+            await connection.commit()
+            await fleet.mails("sent", 18)
+            assert worker.report.readiness().ready
+    await fleet.adds_up()
