@@ -5,9 +5,10 @@ worker owns now is dropped before. Otherwise each beat brings the mailboxes that
 minute (the overlap forgives transactions that committed late) and those to be looked at again. Rows that were deleted are
 found by the slow full reading.
 The pool of recipients is the same for every worker and takes the database half a second for 100,000 mailboxes. So it is read
-again only where a mailbox has changed, not for a resize, a new setting or a new day, which reach all workers at once; and a
-worker that is about to be given mailboxes has read it before; one that has some at its start reads it beside them. While changes go on, a reading is followed by a rest of thirty
-times what it took, ten seconds at the least: a newcomer waits so long for its first mail.
+again only where a mailbox has changed, not for a resize, a new setting or a new day, which reach all workers at once. A worker
+that is about to be given mailboxes has read it before; one that has some when it starts reads it beside them. While changes go
+on, a reading is followed by a rest of thirty times what it took, ten seconds at the least: a newcomer waits so long for its
+first mail.
 Fails: an outage leaves memory as it is; the next beat tries again.
 """
 

@@ -48,7 +48,9 @@ def on_the_wire(message: bytes) -> bytes:
     """A mail as DATA carries it, leading dots doubled, without its last line end: that belongs to the dot."""
     if not message.endswith(b"\r\n"):
         raise ValueError("a mail ends with CRLF")
-    return _LEADING_DOT.sub(b"..", message)[:-2]
+    if b"\n." in message or message[:1] == b".":
+        message = _LEADING_DOT.sub(b"..", message)
+    return message[:-2]
 
 
 class Mailer:

@@ -11,7 +11,7 @@ Fails: ``NotConnected`` from ``open``.
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -182,7 +182,7 @@ class Session:
             raise ServerRefused(self.said(reply))
         return reply
 
-    async def _hello(self, local_hostname: str) -> dict[str, frozenset[str]]:
+    async def _hello(self, local_hostname: str) -> Mapping[str, frozenset[str]]:
         return extensions(await self._command(b"EHLO", local_hostname.encode()))
 
     async def _start_tls(self, host: str, context: ssl.SSLContext, local_hostname: str) -> None:

@@ -186,7 +186,7 @@ class Shard:
 
     def put_back(self, mailbox: Mailbox, now: float) -> None:
         """A mailbox that was begun was not started after all."""
-        self._stand(mailbox, Standing.BEHIND, now)
+        self._stand_due(mailbox, now)
 
     def claimed(self, mailbox: Mailbox, claim: Claim) -> None:
         """A mail of this mailbox is in flight here."""
@@ -227,7 +227,7 @@ class Shard:
         mailbox = self.mailboxes.get(mailbox_id)
         if mailbox is None or mailbox.waits_for != gate:
             return False
-        self._stand(mailbox, Standing.BEHIND, now)
+        self._stand_due(mailbox, now)
         return True
 
     def pause(self, mailbox: Mailbox, gate: tuple[str, str], rule: str, until: float | None) -> None:
@@ -295,6 +295,13 @@ class Shard:
         if missed != mailbox.missed:
             with self._tally.changing(mailbox):
                 mailbox.missed = missed
+
+    def _stand_due(self, mailbox: Mailbox, now: float) -> None:
+        """Let a mailbox stand among those that are due."""
+        self._stand(mailbox, Standing.BEHIND)
+        mailbox.wakes_at = now
+        if self.mailboxes.get(mailbox.id) is mailbox:
+            heapq.heappush(self._due, (mailbox.deadline, now, mailbox.id))
 
     def _stand(self, mailbox: Mailbox, standing: Standing, wakes_at: float | None = None) -> None:
         """Give a mailbox its standing and its entry in the heap, if it is still ours."""

@@ -13,7 +13,10 @@ import asyncio
 import re
 import ssl
 from collections import deque
+from collections.abc import Mapping
 from copy import copy
+from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple, cast
 
 from warmup_worker.tls import Tls
@@ -217,13 +220,19 @@ def command(*words: bytes) -> bytes:
     return line + b"\r\n"
 
 
-def extensions(reply: Reply) -> dict[str, frozenset[str]]:
+def extensions(reply: Reply) -> Mapping[str, frozenset[str]]:
     """What the reply to EHLO offers: keywords with their parameters, all in lower case (RFC 5321 4.1.1.1)."""
+    return _offered(reply.text.partition("\n")[2])
+
+
+@lru_cache(maxsize=256)
+def _offered(lines: str) -> Mapping[str, frozenset[str]]:
+    """The same of the lines after the greeting, which a server repeats to everybody."""
     offered: dict[str, frozenset[str]] = {}
-    for line in reply.text.lower().split("\n")[1:]:
+    for line in lines.lower().split("\n"):
         keyword, *parameters = line.replace("auth=", "auth ").split() or [""]
         offered[keyword] = offered.get(keyword, frozenset()) | frozenset(parameters)
-    return offered
+    return MappingProxyType(offered)
 
 
 def _parse(buffer: bytes) -> tuple[Reply, int] | None:

@@ -55,8 +55,10 @@ class Tls:
     def _read(self) -> bytes:
         said = []
         with suppress(ssl.SSLWantReadError):
-            while self._incoming.pending or self.secured.pending():
-                part = self.secured.read(_RECORD)
+            while octets := self._incoming.pending or self.secured.pending():
+                part = self.secured.read(
+                    min(octets, _RECORD)
+                )  # what is protected is shorter than its protection
                 if not part:
                     self.ended = True
                     break
