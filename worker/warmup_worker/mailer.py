@@ -91,6 +91,7 @@ class Mailer:
         except BaseException:
             self._session.close()
             raise
+        del mail, body  # thousands wait for their verdict at once: what has gone out is not kept meanwhile
         return await self._verdict()
 
     async def _envelope(self, sender: bytes, recipient: bytes) -> None:

@@ -205,11 +205,14 @@ class Sender:
         await turn.session.quit()
 
     async def _deliver(self, session: Session, claim: Claim, sender: Enrolment, token: str) -> Verdict:
-        try:
-            mail = compose(claim, sender.address, sender.display_name, token, self._templates())
+        try:  # the mail is the mailer's alone, which lets go of it
+            delivery = Mailer(session).deliver(
+                compose(claim, sender.address, sender.display_name, token, self._templates()),
+                lambda: claim.age,
+            )
         except Unwritable as error:
             return Verdict(MailState.FAILED, "mail", readable(str(error)))
-        return await Mailer(session).deliver(mail, lambda: claim.age)
+        return await delivery
 
     def _settle(self, turn: Turn, claim: Claim, verdict: Verdict) -> None:
         """Queue the outcome, once; when it is committed the mailbox rests."""

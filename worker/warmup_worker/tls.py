@@ -11,7 +11,7 @@ from contextlib import suppress
 
 _RECORD = 16 * 1024
 """Octets: the longest that one record holds (RFC 8446 section 5.1)."""
-_HELLO = 256
+_HELLO = 128
 """Octets of a server's first words that are kept: the number of its group comes early."""
 _HANDSHAKE, _SERVER_HELLO, _KEY_SHARE = 22, 2, 51
 
