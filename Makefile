@@ -4,8 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-# Tests in two processes; those that need a node keep to one of them (tests/conftest.py).
-SIDE_BY_SIDE := -n 2 --dist loadscope
+# Tests in three processes, for each waits half of its time; those that need a node keep to one of them (tests/conftest.py).
+SIDE_BY_SIDE := -n 3 --dist loadscope
 
 .PHONY: help setup lint format built test quick try demo bench cluster cluster-down cluster-shell crd lock clean
 .DEFAULT_GOAL := help
@@ -40,7 +40,7 @@ built: setup  ## what the tests build once and keep: Kubernetes, Prometheus, the
 	$(BIN)/python -m tests.cluster.programs
 	$(BIN)/python -m tests.cluster.images
 
-test: setup  ## every test: unit, integration, end to end, in two processes
+test: setup  ## every test: unit, integration, end to end, in three processes
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 quick: setup  ## the tests that need neither root nor a node, the longest of them in part

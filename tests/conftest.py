@@ -42,7 +42,7 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 class NodesInTurn(LoadScopeScheduling):  # type: ignore[misc]
-    """Two processes take one test after the other; what needs a node stays in one of them: two nodes are too much for a machine.
+    """Each process takes one test after the other; what needs a node stays in one of them: two nodes are too much for a machine.
 
     Each process has a PostgreSQL and, where its tests ask for one, a control plane of its own. Marks would be the way to say
     this, but pytest-xdist 3.8 hands them on in a field that pytest 9 has no more.
