@@ -38,15 +38,13 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
-        for link in self._links:
-            self._hang_up(link)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -63,8 +61,16 @@ class Proxy:
             link.passing.clear()
         return len(self._links)
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Known from its first moment: who comes while the proxy ends is hung up on, too."""
+        self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_connection(self._direct.host, self._direct.port)
+        try:
+            up_reader, up_writer = await asyncio.open_connection(self._direct.host, self._direct.port)
+        except BaseException:
+            writer.transport.abort()
+            raise
         link = _Link(writer, up_writer)
         self._links.append(link)
         ways = [
@@ -72,9 +78,11 @@ class Proxy:
             asyncio.create_task(self._answer(link, up_reader)),
         ]
         self._tasks.update(ways)
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        self._hang_up(link)
-        self._links.remove(link)
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._hang_up(link)
+            self._links.remove(link)
 
     async def _ask(self, link: _Link, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65_536):

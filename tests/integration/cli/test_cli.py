@@ -177,9 +177,13 @@ async def cut_after(url: str, marker: bytes) -> AsyncIterator[str]:
     writers: list[asyncio.StreamWriter] = []
     handlers: list[asyncio.Task[None]] = []
 
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        handlers.append(asyncio.create_task(serve(reader, writer)))
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(target.hostname, target.port)
-        writers.extend([writer, up_writer])
+        writers.append(up_writer)
 
         async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, stop: bytes | None) -> None:
             before = b""
@@ -199,7 +203,7 @@ async def cut_after(url: str, marker: bytes) -> AsyncIterator[str]:
         for each in (writer, up_writer):
             each.transport.abort()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
         yield url.replace(f":{target.port}/", f":{server.sockets[0].getsockname()[1]}/")
     finally:
