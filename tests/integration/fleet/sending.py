@@ -146,10 +146,11 @@ class Sending:
                 assert before is None or at - before >= self.cooldown, f"{event.mail_from} rested too little"
                 name = parse_message_id(event.message_id or "")
                 assert name is not None
-                # A rest runs from the dot, and a server that stands still takes note of it later than it was written.
+                # A rest runs from the dot, and a server that stands still takes note of it later than it was written; so does
+                # the ledger where a worker stood still between looking at its clock and writing. Neither is ever too early.
                 mail = dots[(name.day, name.mail_id)]
                 assert mail.dot_at is None or mail.dot_at > at - _BETWEEN_CLOCKS, "a dot before its mail"
-                last[event.mail_from] = mail.dot_at or mail.claimed_at
+                last[event.mail_from] = min(mail.dot_at, event.at) if mail.dot_at else mail.claimed_at
         overlapping = await self.fleet.rows(
             "SELECT a.id FROM mails a JOIN mails b ON a.mailbox_id = b.mailbox_id AND a.id < b.id"
             " AND b.claimed_at < a.settled_at AND b.claimed_at < a.claimed_at + make_interval(secs => :sweep)",
