@@ -116,7 +116,7 @@ class ControlPlane:
         )
         # The controllers' first visible deed: until then a new namespace has no account for pods to run under.
         account = "/api/v1/namespaces/default/serviceaccounts/default"
-        self._wait(_CONTROLLERS, lambda: self._exists(account))
+        self._wait(_CONTROLLERS, lambda: self._answers_at(account))
 
     def renew_controllers(self) -> None:
         """Start the controllers again if they had to do without etcd or the API server since they started.
@@ -174,7 +174,7 @@ class ControlPlane:
             f"--audit-log-path={self._audit_log}",
             "--audit-log-maxsize=100000",  # megabytes: else the log begins anew within a long run, and counts go back
         )
-        self._wait("kube-apiserver", lambda: self._exists("/readyz"))
+        self._wait("kube-apiserver", lambda: self._answers_at("/readyz"))
 
     def kill_api_server(self) -> None:
         """`kill -9` the API server. Etcd, the controllers and whatever else is connected live on."""
@@ -216,9 +216,18 @@ class ControlPlane:
             value: dict[str, Any] = json.load(answer)
         return value
 
+    def exists(self, path: str, within: float = _ANSWERED_WITHIN) -> bool:
+        """Whether there is something. Raises OSError where nobody answers."""
+        try:
+            self._open("GET", path, timeout=within).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        return True
+
     def serving(self, path: str) -> None:
         """Back when the API server answers there."""
-        self._wait("kube-apiserver", lambda: self._exists(path))
+        self._wait("kube-apiserver", lambda: self._answers_at(path))
 
     def _open(
         self,
@@ -234,15 +243,11 @@ class ControlPlane:
         trust = ssl.create_default_context(cafile=str(self.certificate))
         return urllib.request.urlopen(request, timeout=timeout, context=trust)
 
-    def _exists(self, path: str) -> bool:
+    def _answers_at(self, path: str) -> bool:
         try:
-            self._open("GET", path).close()
-        except urllib.error.HTTPError as error:
-            error.close()
-            return False
+            return self.exists(path, _ASKED_AGAIN_AFTER)
         except OSError:  # not listening yet, or without its certificate
             return False
-        return True
 
     @property
     def certificate(self) -> Path:

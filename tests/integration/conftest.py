@@ -1,6 +1,5 @@
 """A real Kubernetes control plane for the whole run, a namespace of its own for each test."""
 
-import urllib.error
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
@@ -31,18 +30,9 @@ async def namespace(control_plane: ControlPlane) -> AsyncIterator[str]:
     control_plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     path = f"/api/v1/namespaces/{name}"
     account = f"{path}/serviceaccounts/default"
-    await until(lambda: _exists(control_plane, account), "a default ServiceAccount")
+    await until(lambda: control_plane.exists(account), "a default ServiceAccount")
     yield name
-    if not _exists(control_plane, path):
+    if not control_plane.exists(path):
         return  # the test has ended it itself
     control_plane.request("DELETE", path)
     control_plane.request("DELETE", f"{path}/pods", {"gracePeriodSeconds": 0})
-
-
-def _exists(control_plane: ControlPlane, path: str) -> bool:
-    try:
-        control_plane.request("GET", path)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return False
-    return True

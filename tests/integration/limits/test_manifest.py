@@ -19,33 +19,23 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 DEFAULTS = {"perMinute": 2500, "perHour": 150_000, "providers": [{"name": "gmail", "perMailboxPerDay": 500}]}
 
 
-def known(server: ControlPlane, path: str) -> bool:
-    """Whether the API server answers there."""
-    try:
-        server.request("GET", path)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return False
-    return True
-
-
 @pytest.fixture(scope="module")
 def server(control_plane: ControlPlane) -> Iterator[ControlPlane]:
     """A control plane that knows fleets; as it was again at the end, so that the chart can be installed."""
     name = f"{PLURAL}.{GROUP}"
-    if known(control_plane, f"{CRDS}/{name}"):
+    if control_plane.exists(f"{CRDS}/{name}"):
         yield control_plane
     else:
         control_plane.request("POST", CRDS, build())
         yield control_plane
         control_plane.request("DELETE", f"{CRDS}/{name}")
-        asyncio.run(until(lambda: not known(control_plane, f"{CRDS}/{name}"), "the definition is gone"))
+        asyncio.run(until(lambda: not control_plane.exists(f"{CRDS}/{name}"), "the definition is gone"))
 
 
 async def create(server: ControlPlane, namespace: str, limits: dict[str, Any] | None) -> dict[str, Any]:
     """What the API server makes of a minimal fleet with these limits."""
     path = f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}"
-    await until(lambda: known(server, path), "the API server serves fleets")
+    await until(lambda: server.exists(path), "the API server serves fleets")
     spec: dict[str, Any] = {
         "database": {"urlSecretRef": {"name": "main-database"}},
         "encryption": {"keysSecretRef": {"name": "main-keys"}},

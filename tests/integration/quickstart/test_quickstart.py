@@ -7,7 +7,6 @@ whose workers are real processes. Replaced is what the page says that a reader r
 import asyncio
 import os
 import sys
-import urllib.error
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -139,7 +138,7 @@ async def test_the_quick_start_from_helm_to_the_first_mail_and_away_again(
             await desk.type(install)
             desk.start_operator(stack)
             # Who types takes seconds from block to block; a kind that has just been made is not served at once.
-            await until(lambda: _served(cluster), "the API server has the kind")
+            await until(lambda: cluster.exists(FLEETS), "the API server has the kind")
             for block in blocks_between:
                 said = await desk.type(block)
             assert "2 added" in said
@@ -155,12 +154,3 @@ async def test_the_quick_start_from_helm_to_the_first_mail_and_away_again(
             assert all(address in said for address in PASSWORDS)
         await desk.type(leave)
     assert cluster.request("GET", FLEETS)["items"] == []
-
-
-def _served(cluster: ControlPlane) -> bool:
-    try:
-        cluster.request("GET", FLEETS)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return False
-    return True

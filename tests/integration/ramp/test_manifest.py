@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.control_plane import ControlPlane
-from tests.integration.limits.test_manifest import known, server
+from tests.integration.limits.test_manifest import server
 from tests.waiting import until
 from warmup_core.ramp import Linear, NoRamp, Steps, Weekday
 from warmup_core.settings import from_spec
@@ -25,7 +25,7 @@ SPEC = {
 async def create(server: ControlPlane, namespace: str, **spec: Any) -> WarmupFleetSpec:
     """What the API server makes of a fleet."""
     path = f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}"
-    await until(lambda: known(server, path), "the API server serves fleets")
+    await until(lambda: server.exists(path), "the API server serves fleets")
     manifest = {
         "apiVersion": API_VERSION,
         "kind": KIND,
