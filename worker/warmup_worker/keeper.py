@@ -211,8 +211,8 @@ class Keeper:
 
     @asynccontextmanager
     async def _pool_beside(self, orders: Orders, *, thorough: bool) -> AsyncIterator[Headcount]:
-        """The fleet's headcount at once, and the pool at the end of the block at the latest: the first time it is read beside
-        the mailboxes, since both take the database and this process equally long in turn."""
+        """The fleet's headcount at once, and the pool at the end of the block at the latest. The first time it is read beside
+        the mailboxes: the database works on it while this process takes pages in."""
         if self._pool_of is not None:
             await self._keep_pool(orders, thorough=thorough)
             yield self.pool.headcount

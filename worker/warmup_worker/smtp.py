@@ -229,7 +229,7 @@ def extensions(reply: Reply) -> Mapping[str, frozenset[str]]:
 def _offered(lines: str) -> Mapping[str, frozenset[str]]:
     """The same of the lines after the greeting, which a server repeats to everybody."""
     offered: dict[str, frozenset[str]] = {}
-    for line in lines.lower().split("\n"):
+    for line in filter(None, lines.lower().split("\n")):
         keyword, *parameters = line.replace("auth=", "auth ").split() or [""]
         offered[keyword] = offered.get(keyword, frozenset()) | frozenset(parameters)
     return MappingProxyType(offered)

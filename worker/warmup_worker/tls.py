@@ -55,10 +55,9 @@ class Tls:
     def _read(self) -> bytes:
         said = []
         with suppress(ssl.SSLWantReadError):
+            # What is protected is shorter than its protection.
             while octets := self._incoming.pending or self.secured.pending():
-                part = self.secured.read(
-                    min(octets, _RECORD)
-                )  # what is protected is shorter than its protection
+                part = self.secured.read(min(octets, _RECORD))
                 if not part:
                     self.ended = True
                     break

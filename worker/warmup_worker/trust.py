@@ -27,19 +27,19 @@ _REFUSALS: Final = 4
 """In a row: then a session is not offered again, and another is kept only once it was there for ``_STUBBORN_SECONDS``."""
 _STUBBORN_SECONDS: Final = 600.0
 _MOST_HOSTS: Final = 10_000
-_GROUPS: Final[dict[int, str]] = {0x17: "prime256v1", 0x18: "secp384r1", 0x1D: "X25519"}
-"""Groups by their number (RFC 8446 section 4.2.7) and OpenSSL's name, none of them a hybrid."""
+_GROUPS: Final[dict[int | None, str]] = {0x17: "prime256v1", 0x18: "secp384r1", 0x1D: "X25519"}
+"""OpenSSL's names of the groups that may be offered alone, by their number (RFC 8446 section 4.2.7): none is a hybrid."""
 
 
 class _Session:
-    """A session of a host, in which group it was agreed on, since when it is kept and until when it serves, and how often in a
-    row the server refused it."""
+    """A session of a host, the group that may be offered alone with it, since when it is kept and until when it serves, and how
+    often in a row the server refused it."""
 
     __slots__ = ("group", "refusals", "session", "since", "until")
 
     def __init__(self, session: ssl.SSLSession | None, group: int | None, now: float) -> None:
         lifetime = session.timeout if session is not None else _STUBBORN_SECONDS
-        self.session, self.group, self.since = session, group, now
+        self.session, self.group, self.since = session, _GROUPS.get(group), now
         self.until = now + min(_LIFETIME_SECONDS, lifetime)
         self.refusals = 0
 
@@ -64,7 +64,7 @@ class Trust(ssl.SSLContext):
     sslobject_class = Secured
     _sessions: dict[str, _Session]
     _extra: str | None
-    _offering: dict[int, "Trust"]
+    _offering: dict[str, ssl.SSLContext]
     """Contexts as this one that offer one group alone; made when a host is known that answers in it."""
 
     @classmethod
@@ -72,7 +72,7 @@ class Trust(ssl.SSLContext):
         """The system's authorities and those of ``extra`` (PEM). Raises ssl.SSLError, ValueError."""
         usual = ssl.create_default_context()
         context = cls(ssl.PROTOCOL_TLS_CLIENT)
-        context._sessions, context._offering, context._extra = {}, {}, extra
+        context._extra, context._sessions, context._offering = extra, {}, {}
         context.verify_flags, context.options = usual.verify_flags, usual.options
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_default_certs()
@@ -93,27 +93,23 @@ class Trust(ssl.SSLContext):
         if known is not None and not known.serves(boottime()):
             known = None
         begun: Any
-        if known is not None and known.group is not None and known.group in _GROUPS:
+        group = None
+        if known is not None:
+            session, group = known.session, known.group
+        if group is None:
+            begun = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        else:
             # A context's groups cannot be set back; a connection keeps those of the one that it begins with, and asks the one
             # that it is given then for everything else.
-            narrow = self._in(known.group)
-            begun = super(Trust, narrow).wrap_bio(incoming, outgoing, server_side, server_hostname)
-            begun.context, begun.session = self, known.session
-        else:
-            begun = super().wrap_bio(
-                incoming,
-                outgoing,
-                server_side,
-                server_hostname,
-                known.session if known is not None else session,
-            )
+            begun = ssl.SSLContext.wrap_bio(self._in(group), incoming, outgoing, server_side, server_hostname)
+            begun.context, begun.session = self, session
         begun.offered = known
         return begun  # type: ignore[no-any-return]
 
-    def _in(self, group: int) -> "Trust":
+    def _in(self, group: str) -> ssl.SSLContext:
         if group not in self._offering:
             self._offering[group] = Trust.of(self._extra)
-            self._offering[group].set_ecdh_curve(_GROUPS[group])
+            self._offering[group].set_ecdh_curve(group)
         return self._offering[group]
 
     def forget(self, host: str) -> None:
