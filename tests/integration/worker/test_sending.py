@@ -8,20 +8,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from tests.integration.worker.fleet import EAGER, PATIENT, Fleet, as_database
+from tests.integration.worker.fleet import EAGER, PATIENT, Fleet
 from tests.ports import free_port
-from tests.postgres.server import Postgres
 from tests.submission import faults
 from tests.submission.faults import Exchange, Step
 from tests.waiting import until
-from warmup_core import database, partitions, schema
+from warmup_core import partitions
 from warmup_core.ledger import parse_message_id
 from warmup_core.planning import Planner
 from warmup_worker import roster
 from warmup_worker.connection import Database
 from warmup_worker.engine import Engine
 from warmup_worker.roster import Portion
-from warmup_worker.wanted import WantedFleet
 
 
 async def test_every_due_mail_is_sent_once_and_accounted_for(fleet: Fleet) -> None:
@@ -45,73 +43,6 @@ async def test_every_due_mail_is_sent_once_and_accounted_for(fleet: Fleet) -> No
     names = [parse_message_id(event.message_id or "") for event in accepted]
     assert all(name is not None and (name.token, name.day) == ("t0ken", fleet.day) for name in names)
     assert all(event.mail_from not in event.rcpt_to for event in accepted)
-
-
-async def test_a_workers_role_suffices_for_everything_a_worker_does(
-    fleet: Fleet, postgres: Postgres, worker_database: Database
-) -> None:
-    """Its privileges are those of `schema.grant_worker`, and no more are needed: sweep, refusals and rests too."""
-    name = worker_database.url.database or ""
-    await postgres.execute(f"CREATE ROLE role_{name} LOGIN")
-    await fleet.start()
-    lost, *_ = await fleet.enrol(4)
-    await fleet.plan(3)
-    await fleet.execute("UPDATE quotas SET spent = 1 WHERE mailbox_id = :lost", lost=lost)
-    await fleet.execute("UPDATE mailboxes SET in_flight = nextval('mail_ids') WHERE id = :lost", lost=lost)
-    await fleet.execute(
-        "INSERT INTO mails (day, id, mailbox_id, recipient_id, k, state, number, incarnation, epoch, claimed_at)"
-        " SELECT fleet_day(), in_flight, id, id + 1, 0, 'intent', 9, 0, 1, now() - interval '1 h'"
-        " FROM mailboxes WHERE id = :lost",
-        lost=lost,
-    )
-    fleet.server.faults[Step.RCPT] = faults.first(1, faults.refuse("550 5.1.1 No such user"))
-    async with fleet.engine.begin() as connection:
-        await schema.grant_worker(connection, f"role_{name}")
-    url = database.parse_url(postgres.url(name, f"role_{name}"))
-    async with fleet.worker(current_url=lambda: url) as worker:
-        await fleet.mails("failed", 1)
-        await fleet.mails("in_doubt", 1)
-        await fleet.mails("sent", 8)
-        await fleet.enrol(1, smtp_port=free_port())
-        await until(
-            lambda: fleet.rows("SELECT 1 FROM mailboxes WHERE hold_reason LIKE 'connect:%'"),
-            "a rest is written",
-        )
-        await until(lambda: worker.report.readiness().ready, "ready")
-    (row,) = await fleet.rows("SELECT lease_until <= clock_timestamp() AS released FROM workers")
-    assert row.released
-    await fleet.adds_up()
-
-
-async def test_without_an_operator_workers_give_their_role_its_timeouts(
-    fleet: Fleet, postgres: Postgres, worker_database: Database
-) -> None:
-    """Two at once, of one plain role; each goes on with sessions that have them."""
-    name = worker_database.url.database or ""
-    url = postgres.url(name, f"plain_{name}")
-    await postgres.execute(f"CREATE ROLE plain_{name} LOGIN")
-    await fleet.start(workers=3)
-    async with fleet.engine.begin() as connection:
-        await schema.grant_worker(connection, f"plain_{name}")
-    fleet.url = url
-    wanted = WantedFleet(3, EAGER, "UTC")
-    async with fleet.worker(2, wanted=wanted) as two, fleet.worker(3, wanted=wanted) as three:
-        await until(lambda: two.lease.orders and three.lease.orders, "both have registered")
-        assert two.report.starting is three.report.starting is None
-    own = as_database(url)
-
-    async def timeouts() -> tuple[str, str]:
-        async with own.transaction() as connection:
-            lock = await connection.scalar(text("SHOW lock_timeout"))
-            return lock, await connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
-
-    assert await timeouts() == ("2s", "5s")
-    await postgres.execute(f"ALTER ROLE plain_{name} IN DATABASE {name} RESET ALL")
-    await own.close()
-    assert await timeouts() == ("0", "0")
-    await own.bound_waits()
-    assert await timeouts() == ("2s", "5s"), "the session that began without is closed"
-    await own.close()
 
 
 async def test_everybody_receives_as_many_mails_as_anybody_and_none_from_his_own_user(fleet: Fleet) -> None:
@@ -262,74 +193,12 @@ async def test_wrong_passwords_and_lost_keys_are_told_apart(fleet: Fleet) -> Non
     ]
 
 
-async def test_pause_and_a_lower_quota_reach_a_running_worker(fleet: Fleet) -> None:
-    await fleet.start()
-    await fleet.enrol(4)
-    await fleet.execute("UPDATE fleet SET paused = true")
-    async with fleet.worker() as worker:
-        await until(
-            lambda: worker.report.readiness().reason == "The fleet is paused: nothing is sent.", "it says so"
-        )
-        assert worker.report.account().mailboxes == 4
-        await fleet.execute(
-            "UPDATE fleet SET paused = false, settings_version = settings_version + 1,"
-            " settings = jsonb_set(settings, '{emails_per_mailbox_per_day}', '2')"
-        )
-        await fleet.mails("sent", 8)
-        await until(lambda: worker.report.account().due == 8, "the new quota")
-    await fleet.adds_up()
-    assert {row.quota for row in await fleet.rows("SELECT quota FROM quotas")} == {2}
-
-
-async def test_mailboxes_that_come_and_go_reach_a_running_worker(fleet: Fleet) -> None:
-    await fleet.start()
-    await fleet.enrol(2)
-    async with fleet.worker() as worker:
-        await fleet.mails("sent", 6)
-        new = await fleet.enrol(1)
-        await fleet.mails("sent", 9)
-        await fleet.execute(
-            "UPDATE mailboxes SET active = false, changed_at = clock_timestamp() WHERE id = :m", m=new[0]
-        )
-        await until(lambda: worker.report.account().mailboxes == 2, "one mailbox less")
-        # field-033: by hand, which tells nobody; what is gone the slow reading finds.
-        await fleet.execute(
-            "INSERT INTO mailboxes (user_id, address, smtp_host, smtp_port, smtp_security)"
-            " SELECT min(id), 'by-hand@domain0.example', '127.0.0.1', 9, 'starttls' FROM users"
-        )
-        await until(lambda: worker.report.account().mailboxes == 3, "one by hand")
-        await fleet.execute("DELETE FROM mailboxes WHERE address LIKE 'by-hand@%'")
-        await until(lambda: worker.report.account().mailboxes == 2, "and gone again")
-    await fleet.adds_up()
-
-
 async def test_a_mailbox_alone_in_the_pool_says_so(fleet: Fleet) -> None:
     await fleet.start()
     await fleet.enrol(1)
     async with fleet.worker() as worker:
         await until(lambda: worker.report.account().reasons == {"no recipient": 1}, "no recipient")
         assert worker.report.account().skipped == 3
-
-
-async def test_a_credential_given_again_lets_a_mailbox_go_on(fleet: Fleet) -> None:
-    """The hold is memory's too: an import that clears it in the table must reach the worker."""
-    await fleet.start()
-    await fleet.enrol(2)
-    accounts = fleet.server.accounts
-    fleet.server.accounts = lambda login, password: None
-    async with fleet.worker() as worker:
-        await until(
-            lambda: worker.report.account().reasons.get("deferred: bad-credentials") == 2, "both deferred"
-        )
-        await until(
-            lambda: fleet.rows("SELECT 1 FROM mailboxes WHERE hold_reason IS NOT NULL HAVING count(*) = 2"),
-            "the reasons in the table",
-        )
-        fleet.server.accounts = accounts
-        await fleet.execute(
-            "UPDATE mailboxes SET hold_reason = NULL, not_before = '-infinity', changed_at = clock_timestamp()"
-        )
-        await fleet.mails("sent", 6)
 
 
 async def test_a_claim_that_took_too_long_is_handed_back(fleet: Fleet) -> None:
