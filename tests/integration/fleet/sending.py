@@ -132,25 +132,31 @@ class Sending:
         closed = "SELECT 1 FROM fleet WHERE paused AND NOT EXISTS (SELECT FROM mails WHERE state = 'intent')"
         await until(lambda: self.fleet.rows(closed), "no mail is open", 2 * self.timing.sweep + PATIENCE)
         await self.fleet.adds_up()
-        begun: dict[int, datetime] = {}
-        last: dict[str | None, datetime] = {}
-        dots = {
+        mails = {
             (row.day, row.id): row
             for row in await self.fleet.rows("SELECT day, id, claimed_at, dot_at FROM mails")
         }
+        begun: dict[int, datetime] = {}
+        accepted: list[tuple[datetime, datetime, datetime, str | None]] = []
         for event in self.submission.journal.events:
             if event.kind == "mail-from":
                 begun[event.connection] = event.at
             elif event.kind == "accepted":
-                at, before = begun[event.connection], last.get(event.mail_from)
-                assert before is None or at - before >= self.cooldown, f"{event.mail_from} rested too little"
                 name = parse_message_id(event.message_id or "")
                 assert name is not None
+                mail, at = mails[(name.day, name.mail_id)], begun[event.connection]
+                assert mail.dot_at is None or mail.dot_at > at - _BETWEEN_CLOCKS, "a dot before its mail"
                 # A rest runs from the dot, and a server that stands still takes note of it later than it was written; so does
                 # the ledger where a worker stood still between looking at its clock and writing. Neither is ever too early.
-                mail = dots[(name.day, name.mail_id)]
-                assert mail.dot_at is None or mail.dot_at > at - _BETWEEN_CLOCKS, "a dot before its mail"
-                last[event.mail_from] = min(mail.dot_at, event.at) if mail.dot_at else mail.claimed_at
+                dot = min(mail.dot_at, event.at) if mail.dot_at else mail.claimed_at
+                accepted.append((mail.claimed_at, at, dot, event.mail_from))
+        last: dict[str | None, datetime] = {}
+        # One by one as they were claimed: a worker that stands still right before its dot sends late, which costs the rest and
+        # nothing else. By the server's order its mail would seem to follow the next one's.
+        for _, at, dot, sender in sorted(accepted):
+            rest = at - last[sender] if sender in last else self.cooldown
+            assert rest >= self.cooldown, f"{sender} rested {rest}, not {self.cooldown}"
+            last[sender] = dot
         overlapping = await self.fleet.rows(
             "SELECT a.id FROM mails a JOIN mails b ON a.mailbox_id = b.mailbox_id AND a.id < b.id"
             " AND b.claimed_at < a.settled_at AND b.claimed_at < a.claimed_at + make_interval(secs => :sweep)",
