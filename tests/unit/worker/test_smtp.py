@@ -125,6 +125,7 @@ def test_what_a_server_offers() -> None:
     assert offered["size"] == {"1000"}
     assert offered["auth"] == {"plain", "login", "cram-md5"}
     assert "mail.example" not in offered
+    assert not extensions(Reply(250, "mail.example"))
 
 
 @pytest.mark.parametrize(
